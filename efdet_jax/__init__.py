@@ -1,0 +1,1 @@
+"""EfficientDet and its relatives in JAX: trainable, reproducible, sweepable."""

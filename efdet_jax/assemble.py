@@ -1,0 +1,68 @@
+"""From a config to the objects that training and evaluation work with."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jax import numpy as jnp
+from jaxtyping import Float
+from ml_collections import ConfigDict
+
+from efdet_jax.anchors import anchor_grid
+from efdet_jax.data.datasets import open_source
+from efdet_jax.data.labels import LabelMap
+from efdet_jax.data.source import Source
+from efdet_jax.flops import multiply_adds, num_parameters
+from efdet_jax.models.detector import Detector, abstract_variables
+
+
+class Assembly(NamedTuple):
+    """A detector with everything that its sizes decide."""
+
+    model: Detector
+    anchors: Float[np.ndarray, "a 4"]
+    variables: dict
+    """Shapes of `params` and `batch_stats`."""
+    params: int
+    multiply_adds: int
+    """Of one image's forward pass."""
+
+
+def sources(config: ConfigDict) -> tuple[Source, Source]:
+    """Returns the training and the validation images of a config."""
+    opened = functools.partial(
+        open_source,
+        image_size=tuple(config.image_size),
+        num_classes=config.model.num_classes,
+        shapes=config.data.shapes.to_dict(),
+    )
+    return opened(config.data.train), opened(config.data.val)
+
+
+def detector(config: ConfigDict, num_classes: int) -> Assembly:
+    """Returns the detector of a config; computes no weights, touches no device."""
+    sections = config.model.to_dict() | {"num_classes": num_classes}
+    anchors = config.anchors.to_dict()
+    num_anchors = anchors["octaves"] * len(anchors["aspect_ratios"])
+    model = Detector(num_anchors=num_anchors, **sections)
+    image_size = tuple(config.image_size)
+    variables = abstract_variables(model, image_size)
+    image = jax.ShapeDtypeStruct((1, *image_size, 3), jnp.float32)
+    return Assembly(
+        model=model,
+        anchors=anchor_grid(image_size, levels=model.levels, **anchors),
+        variables=variables,
+        params=num_parameters(variables["params"]),
+        multiply_adds=multiply_adds(
+            functools.partial(model.apply, train=False), variables, image
+        ),
+    )
+
+
+def num_classes(config: ConfigDict) -> int:
+    """Returns the outputs per anchor, reading class names only where they decide."""
+    if config.model.num_classes:
+        return config.model.num_classes
+    labels: LabelMap = sources(config)[0].labels
+    return labels.num_classes

@@ -1,0 +1,238 @@
+"""Every knob of a run, once, with its meaning, unit and source.
+
+A section is the keyword arguments of one callable, so that an unknown key cannot exist
+and a knob cannot be dead. phi is an argument of `get_config`, not something to change
+afterwards: sizes have been derived from it by then, and `validate` holds them to it.
+"""
+
+from collections.abc import Mapping
+
+from ml_collections import ConfigDict
+
+from efdet_jax import scaling
+from efdet_jax.errors import UsageError
+
+FREE = "free"
+"""The scaling source of a config whose sizes follow no phi."""
+
+
+def get_config(source: str, phi: float | str) -> ConfigDict:
+    """Returns the published recipe at the size that `phi` has in `source`.
+
+    Args:
+      source: "table" (phi 0..7 or "7x") or "law" (any real phi).
+      phi: EfficientDet's compound coefficient.
+    """
+    size = scaling.SOURCES[source](phi)
+    config = ConfigDict()
+    config.seed = 0
+    # Where the sizes below come from. With source "free" they are yours to set.
+    config.scaling = ConfigDict({"source": source, "phi": phi})
+    config.image_size = (size.image_size, size.image_size)  # height, width; pixels
+    config.model = _model(size)
+    config.anchors = ConfigDict(
+        {
+            "scale": size.anchor_scale,  # smallest anchor's side over its cell's
+            "octaves": 3,  # sizes per level: 2^(0, 1/3, 2/3)
+            "aspect_ratios": (1.0, 2.0, 0.5),  # width over height
+        }
+    )
+    config.assign = ConfigDict({"match_iou": 0.5})
+    config.foreground_prior = 0.01  # RetinaNet's pi: first score of every anchor
+    config.loss = ConfigDict(
+        {
+            "alpha": 0.25,  # focal loss: weight of positives
+            "gamma": 1.5,  # focal loss: how much easy anchors fade
+            "label_smoothing": 0.0,
+            "delta": 0.1,  # Huber loss: where squares become lines, in code units
+            "box_weight": 50.0,
+        }
+    )
+    config.optimizer = ConfigDict(
+        {
+            "name": "sgd",  # sgd (with momentum) or adamw
+            "learning_rate": 0.08,  # at `reference_batch`; scaled with the batch
+            "reference_batch": 64,
+            "warmup_steps": 1848,  # one epoch of COCO at batch 64
+            "warmup_start": 0.1,  # share of the learning rate at step 0
+            "momentum": 0.9,  # of sgd; adamw has beta1 0.9, beta2 0.999
+            "decoupled_weight_decay": 0.0,  # taken off kernels, scaled by the rate
+            "clip_norm": 10.0,  # of the whole gradient
+        }
+    )
+    config.l2_loss = 4e-5  # weight decay as the reference has it: a part of the loss
+    config.ema_decay = 0.9998  # of parameters and BatchNorm statistics; 0 is none
+    config.batch_size = 64  # images per step over all devices
+    config.steps = 300 * 1848
+    config.data = ConfigDict(
+        {
+            "train": "tfds:coco/2017,train",  # coco:JSON,IMAGES voc:DIR,SPLIT DIR,SPLIT
+            "val": "tfds:coco/2017,validation",
+            "max_boxes": 100,  # ground-truth rows per training image
+            "flip": True,
+            "jitter": (0.1, 2.0),  # random scale, as a share of the image size
+            "num_threads": 16,  # that read and transform images
+            "shapes": _shapes(),
+        }
+    )
+    config.postprocess = ConfigDict(
+        {
+            "max_candidates": 5000,  # (anchor, class) pairs that enter NMS
+            "max_detections": 100,
+            "iou_threshold": 0.5,
+            "score_threshold": 0.001,
+        }
+    )
+    config.eval = ConfigDict({"every": 5 * 1848, "batch_size": 64, "pictures": 16})
+    config.checkpoint = ConfigDict({"every": 1848, "keep": 2})
+    config.log_every = 100
+    return config.lock()
+
+
+def _model(size: scaling.DetectorSize) -> ConfigDict:
+    """Returns the arguments of `models.detector.Detector` but `num_anchors`."""
+    return ConfigDict(
+        {
+            # 0: as many as the data has, numbered without gaps. Otherwise the
+            # published convention: class id i of the data is output i - 1.
+            "num_classes": 0,
+            "levels": (3, size.max_level),
+            "dtype": "float32",  # of activations
+            "backbone": {
+                "name": "efficientnet",
+                "width": size.backbone_width,  # multiplies B0's channels
+                "depth": size.backbone_depth,  # multiplies B0's blocks
+                # Of the last block; B0 has no drop path.
+                "survival_prob": 1.0 if size.backbone_depth <= 1 else 0.8,
+            },
+            "neck": {
+                "name": "bifpn",
+                "width": size.neck_width,
+                "repeats": size.neck_repeats,
+                "fusion": size.fusion,
+            },
+            "head": {"repeats": size.head_repeats},
+            "batch_norm": {"momentum": 0.99, "epsilon": 1e-3},
+        }
+    )
+
+
+def _shapes() -> ConfigDict:
+    """Returns the arguments of `data.shapes.Shapes`, used by "shapes:" sources."""
+    return ConfigDict(
+        {
+            "seed": 0,
+            "num_train": 16384,
+            "num_val": 256,
+            "num_classes": 8,
+            "min_objects": 1,
+            "max_objects": 4,
+            "min_size": 0.15,  # of an object, as a share of the shorter image side
+            "max_size": 0.7,
+            "clutter": 0.2,  # 0..1
+            "overlap": 0.2,  # largest IoU of two objects
+        }
+    )
+
+
+def derived_sizes(size: scaling.DetectorSize) -> dict[str, object]:
+    """Returns {config key: value} for every key that phi decides."""
+    return {
+        "image_size": (size.image_size, size.image_size),
+        "model.levels": (3, size.max_level),
+        "model.backbone.width": size.backbone_width,
+        "model.backbone.depth": size.backbone_depth,
+        "model.neck.width": size.neck_width,
+        "model.neck.repeats": size.neck_repeats,
+        "model.neck.fusion": size.fusion,
+        "model.head.repeats": size.head_repeats,
+        "anchors.scale": size.anchor_scale,
+    }
+
+
+def lookup(config: ConfigDict, key: str) -> object:
+    """Returns the value at a dotted key such as `model.neck.width`."""
+    for name in key.split("."):
+        config = config[name]
+    return config
+
+
+def validate(config: ConfigDict) -> None:
+    """Checks what can be checked before any device or file is touched.
+
+    Raises:
+      UsageError: naming key, value and remedy.
+    """
+    _check_scaling(config)
+    top_stride = 2 ** config.model.levels[1]
+    if min(config.image_size) < top_stride:
+        raise UsageError(
+            f"config.image_size={tuple(config.image_size)} is smaller than the stride "
+            f"{top_stride} of the top level {config.model.levels[1]}: use at least "
+            f"{top_stride} or fewer levels (config.model.levels)"
+        )
+    for key in POSITIVE:
+        if not lookup(config, key) > 0:
+            raise UsageError(
+                f"config.{key}={lookup(config, key)} must be positive: set it to 1 "
+                "or more"
+            )
+    for key, choices in CHOICES.items():
+        if lookup(config, key) not in choices:
+            raise UsageError(
+                f"config.{key}={lookup(config, key)} is not known: use one of "
+                f"{', '.join(choices)}"
+            )
+
+
+POSITIVE = (
+    "batch_size",
+    "steps",
+    "log_every",
+    "eval.every",
+    "eval.batch_size",
+    "checkpoint.every",
+    "checkpoint.keep",
+    "data.max_boxes",
+    "optimizer.reference_batch",
+)
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "model.backbone.name": ("efficientnet",),
+    "model.neck.name": ("bifpn",),
+    "model.neck.fusion": ("fast", "sum"),
+    "model.dtype": ("float32", "bfloat16"),
+    "optimizer.name": ("sgd", "adamw"),
+}
+
+
+def _check_scaling(config: ConfigDict) -> None:
+    source, phi = config.scaling.source, config.scaling.phi
+    if source == FREE:
+        return
+    if source not in scaling.SOURCES:
+        raise UsageError(
+            f"config.scaling.source={source} is not known: use one of "
+            f"{', '.join([*scaling.SOURCES, FREE])}"
+        )
+    for key, expected in derived_sizes(scaling.SOURCES[source](phi)).items():
+        if (found := lookup(config, key)) != expected:
+            raise UsageError(
+                f"config.{key}={found} contradicts phi={phi} of the {source}, which "
+                f"sets it to {expected}: give phi to the config file instead "
+                "(experiments/phi.py:PHI), or take every size into your own hands with "
+                f"--config.scaling.source={FREE}"
+            )
+
+
+def check_devices(config: ConfigDict, num_devices: int) -> None:
+    """Checks that every device gets as many images as the others.
+
+    Raises:
+      UsageError: naming key, value and remedy.
+    """
+    for key in ("batch_size", "eval.batch_size"):
+        if (size := lookup(config, key)) % num_devices:
+            raise UsageError(
+                f"config.{key}={size} is not divisible by the {num_devices} devices: "
+                f"use a multiple of {num_devices}"
+            )

@@ -1,0 +1,1 @@
+"""Reading images and boxes: sources, transforms and the input pipeline."""

@@ -1,0 +1,213 @@
+"""Opening a data set by a one-line specification."""
+
+import json
+import pathlib
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from absl import logging
+
+from efdet_jax.data.coco import Coco
+from efdet_jax.data.files import read_bytes
+from efdet_jax.data.labels import LabelMap
+from efdet_jax.data.shapes import Shapes
+from efdet_jax.data.source import Source
+from efdet_jax.data.voc import Voc
+from efdet_jax.errors import UsageError
+
+
+class _Request(NamedTuple):
+    """What an opener needs to know."""
+
+    arguments: str
+    """What follows the prefix of the specification."""
+    image_size: tuple[int, int]
+    num_classes: int
+    shapes: Mapping[str, Any]
+
+
+def open_source(
+    spec: str,
+    *,
+    image_size: tuple[int, int],
+    num_classes: int,
+    shapes: Mapping[str, Any],
+) -> Source:
+    """Opens the data set that a specification names.
+
+    Args:
+      spec: One of
+        "coco:ANNOTATIONS.json,IMAGES", a COCO file and the folder of its images;
+        "voc:FOLDER,SPLIT", a Pascal VOC folder;
+        "tfds:NAME,SPLIT", a data set that TFDS has prepared as ArrayRecord;
+        "shapes:SPLIT", the drawn data set;
+        "FOLDER,SPLIT", a COCO or VOC folder in a usual layout, told from its contents.
+      image_size: Height and width in which "shapes" are drawn.
+      num_classes: Classes of the network; 0 for as many as the data set has.
+      shapes: The other settings of `Shapes`.
+
+    Raises:
+      UsageError: The specification is none of these, or what it names cannot be opened.
+    """
+    prefix, colon, arguments = spec.partition(":")
+    # A folder's own name may hold a colon, a prefix never holds a slash or a comma.
+    if not colon or "/" in prefix or "," in prefix:
+        prefix, arguments = "", spec
+    if prefix not in SOURCES:
+        raise UsageError(
+            f"data set {spec!r}: unknown prefix {prefix!r}; use"
+            f" {', '.join(f'{known}:' for known in SOURCES if known)} or FOLDER,SPLIT"
+        )
+    return SOURCES[prefix](_Request(arguments, image_size, num_classes, shapes))
+
+
+def check_same_labels(train: LabelMap, val: LabelMap) -> None:
+    """Makes sure that a network trained on one data set can be judged on the other.
+
+    Raises:
+      UsageError: The classes differ.
+    """
+    if train == val:
+        return
+    if train.num_classes != val.num_classes:
+        difference = f"{train.num_classes} classes against {val.num_classes}"
+    else:
+        pairs = zip(
+            zip(train.ids, train.names, strict=True),
+            zip(val.ids, val.names, strict=True),
+            strict=True,
+        )
+        i, (a, b) = next((i, (a, b)) for i, (a, b) in enumerate(pairs) if a != b)
+        difference = f"class {i} is {a[1]!r} (id {a[0]}) against {b[1]!r} (id {b[0]})"
+    raise UsageError(
+        f"the labels of the training and the validation data differ: {difference};"
+        " give both the same list of categories"
+    )
+
+
+def _open_coco(request: _Request) -> Source:
+    annotations_json, images_folder = _two(request.arguments, "coco:FILE.json,IMAGES")
+    return Coco(annotations_json, images_folder, request.num_classes)
+
+
+def _open_voc(request: _Request) -> Source:
+    folder, split = _two(request.arguments, "voc:FOLDER,SPLIT")
+    return Voc(folder, split, request.num_classes)
+
+
+def _open_tfds(request: _Request) -> Source:
+    from efdet_jax.data.tfds import Tfds  # Imported by those who use it only.
+
+    name, split = _two(request.arguments, "tfds:NAME,SPLIT")
+    return Tfds(name, split, request.num_classes)
+
+
+def _open_shapes(request: _Request) -> Source:
+    settings = dict(request.shapes)
+    sizes = {"train": settings.pop("num_train"), "val": settings.pop("num_val")}
+    if request.arguments not in sizes:
+        raise UsageError(
+            f"data set 'shapes:{request.arguments}': there is no such split; use one of"
+            f" {', '.join(sizes)}"
+        )
+    return Shapes(
+        split=request.arguments,
+        num_images=sizes[request.arguments],
+        image_size=request.image_size,
+        **settings,
+    )
+
+
+def _open_folder(request: _Request) -> Source:
+    name, split = _two(request.arguments, "FOLDER,SPLIT")
+    folder = pathlib.Path(name)
+    if not folder.is_dir():
+        raise UsageError(
+            f"data set {name!r}: there is no such folder; correct the path"
+        )
+    for root in (folder, *sorted(p for p in folder.iterdir() if p.is_dir())):
+        if (root / "Annotations").is_dir() and (root / "ImageSets").is_dir():
+            source = Voc(root, split, request.num_classes)
+            logging.info("%s: read as Pascal VOC, %d images", root, len(source))
+            return source
+    annotations_json, images_folder = _find_coco(folder, split)
+    source = Coco(annotations_json, images_folder, request.num_classes)
+    logging.info(
+        "%s: read as COCO, %d images of %s",
+        annotations_json,
+        len(source),
+        images_folder,
+    )
+    return source
+
+
+def _find_coco(folder: pathlib.Path, split: str) -> tuple[pathlib.Path, pathlib.Path]:
+    """Finds the COCO file of a split and the folder that holds its images."""
+    found = [sorted(folder.glob(p.format(split=split))) for p in COCO_FILES]
+    files = next(filter(None, found), [])
+    if len(files) != 1:
+        those = files or sorted({*folder.glob("*.json"), *folder.glob("*/*.json")})
+        names = ", ".join(str(file.relative_to(folder)) for file in those[:8]) or "none"
+        raise UsageError(
+            f"data set {str(folder)!r}: {len(files)} COCO files fit split {split!r}"
+            f" and it is no Pascal VOC folder; JSON files there: {names}; give the"
+            " name of one as the split, or write coco:FILE.json,IMAGES"
+        )
+    candidates = [
+        candidate
+        for pattern in COCO_IMAGES
+        for candidate in sorted(folder.glob(pattern.format(split=split)))
+    ]
+    name = _some_file_name(files[0])
+    for candidate in (*candidates, folder):
+        if (candidate / name).is_file() or (candidate / name.name).is_file():
+            return files[0], candidate
+    raise UsageError(
+        f"{files[0]}: its image {str(name)!r} is not in {folder} nor in its"
+        f" {', '.join(COCO_IMAGES).format(split=split)}; write coco:FILE.json,IMAGES"
+    )
+
+
+def _some_file_name(path: pathlib.Path) -> pathlib.Path:
+    """Finds one image name without parsing the file, which takes COCO 10 seconds."""
+    match = re.search(rb'"file_name"\s*:\s*("(?:[^"\\]|\\.)*")', read_bytes(path))
+    if match is None:
+        raise UsageError(f"{path}: names no image; is it a COCO detection file?")
+    return pathlib.Path(json.loads(match[1]))
+
+
+def _two(arguments: str, form: str) -> tuple[str, str]:
+    """Splits at the last comma: a folder's name may hold others."""
+    first, _, second = arguments.rpartition(",")
+    if not first or not second:
+        raise UsageError(f"data set {arguments!r}: has not two parts; write {form}")
+    return first, second
+
+
+COCO_FILES = (
+    "annotations*/instances_{split}.json",
+    "annotations*/{split}.json",
+    "instances_{split}.json",
+    "{split}.json",
+    "{split}/_annotations.coco.json",
+    "annotations*/instances_{split}*.json",
+    "instances_{split}*.json",
+)
+"""Where the COCO file of a split may lie in a folder, the surest place first.
+
+The split must be in the name: a lone file that served any split would let a model be
+judged on what it was trained on.
+"""
+
+COCO_IMAGES = ("{split}", "{split}*", "images/{split}*", "images")
+"""Where its images may lie, if not in the folder itself."""
+
+SOURCES: dict[str, Callable[[_Request], Source]] = {
+    "coco": _open_coco,
+    "voc": _open_voc,
+    "tfds": _open_tfds,
+    "shapes": _open_shapes,
+    "": _open_folder,
+}
+"""What may stand before the colon; the empty one is a bare FOLDER,SPLIT."""

@@ -1,0 +1,230 @@
+"""From a source of images to padded batches: shuffled for training, in order to score.
+
+Grain's threads load and transform single images, `num_threads` at a time. What a batch
+holds depends on the seed and its number alone, so a stopped run resumes exactly and
+the images of one global batch are the same on any number of hosts.
+"""
+
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import grain
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from efdet_jax.data import transforms
+from efdet_jax.data.source import Source
+from efdet_jax.errors import UsageError
+from efdet_jax.structures import BACKGROUND, Annotations, Batch
+
+_PREFETCHED_BATCHES = 2
+"""Batches of images kept ready, so that one slow decode does not stop the device."""
+
+
+class _Example(NamedTuple):
+    """One row of a `Batch`."""
+
+    image: UInt8[np.ndarray, "h w 3"]
+    boxes: Float[np.ndarray, "m 4"]
+    classes: Int[np.ndarray, " m"]
+    image_index: np.int32
+    scale: np.float32
+
+
+def train_batches(
+    source: Source,
+    *,
+    image_size: tuple[int, int],
+    batch_size: int,
+    max_boxes: int,
+    flip: bool,
+    jitter: tuple[float, float],
+    seed: int,
+    num_threads: int,
+    shard: tuple[int, int],
+) -> grain.DatasetIterator:
+    """Yields batches without end, every image once per epoch in an order of its own.
+
+    Crowd regions and boxes that the crop leaves without area are dropped. An image with
+    more than `max_boxes` objects shows a random choice of them. `Batch.scale` leaves
+    the crop's offset out, so it maps sizes back but not positions.
+
+    Args:
+      source: the images; may be smaller than a batch.
+      image_size: height and width of the network input, pixels.
+      batch_size: images per batch on this host.
+      max_boxes: rows of ground truth per image.
+      flip: whether to mirror every other image, at random.
+      jitter: smallest and largest factor of the random scale; (1, 1) is letterboxing.
+      seed: of order, flips, scales and crops.
+      num_threads: threads that load images; 0 loads in the caller's own.
+      shard: this host's index, and the number of hosts.
+
+    Returns:
+      An iterator of `Batch`; `get_state` and `set_state` exchange a small dict that
+      survives JSON and continues with exactly the next batch.
+
+    Raises:
+      UsageError: if the source has no images.
+    """
+    if len(source) == 0:
+        raise UsageError("data: the training split has no images; check its path")
+    augment = functools.partial(
+        _augmented,
+        source=source,
+        image_size=image_size,
+        max_boxes=max_boxes,
+        flip=flip,
+        jitter=jitter,
+    )
+    index, count = shard
+    stream = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat()
+    # Randomness is tied to the place in the global stream, so slice after it.
+    examples = stream.random_map(augment)[index::count]
+    return _batched(examples, batch_size=batch_size, num_threads=num_threads)
+
+
+def eval_batches(
+    source: Source,
+    *,
+    image_size: tuple[int, int],
+    batch_size: int,
+    max_boxes: int,
+    num_threads: int,
+    shard: tuple[int, int],
+) -> grain.DatasetIterator:
+    """Yields every image once, in order, letterboxed; each host yields as many batches.
+
+    Rows that only fill the last batches are blank, with `image_index` -1. Ground truth
+    is there to be looked at: scores come from the annotations of the source. It leaves
+    out crowd regions and whatever exceeds `max_boxes`.
+
+    Args:
+      source: the images.
+      image_size: height and width of the network input, pixels.
+      batch_size: images per batch on this host.
+      max_boxes: rows of ground truth per image.
+      num_threads: threads that load images; 0 loads in the caller's own.
+      shard: this host's index, and the number of hosts.
+    """
+    load = functools.partial(
+        _letterboxed, source=source, image_size=image_size, max_boxes=max_boxes
+    )
+    index, count = shard
+    global_batch = batch_size * count
+    padded_length = -(-len(source) // global_batch) * global_batch
+    examples = grain.MapDataset.range(padded_length).map(load)[index::count]
+    return _batched(examples, batch_size=batch_size, num_threads=num_threads)
+
+
+def _batched(
+    examples: grain.MapDataset, *, batch_size: int, num_threads: int
+) -> grain.DatasetIterator:
+    options = grain.ReadOptions(
+        num_threads=num_threads,
+        prefetch_buffer_size=_PREFETCHED_BATCHES * batch_size if num_threads else 0,
+    )
+    return iter(examples.to_iter_dataset(options).batch(batch_size, batch_fn=_to_batch))
+
+
+def _to_batch(examples: Sequence[_Example]) -> Batch:
+    return Batch(*(np.stack(column) for column in zip(*examples, strict=True)))
+
+
+def _augmented(
+    image_index: int,
+    rng: np.random.Generator,
+    *,
+    source: Source,
+    image_size: tuple[int, int],
+    max_boxes: int,
+    flip: bool,
+    jitter: tuple[float, float],
+) -> _Example:
+    """Loads an image and flips, scales and crops it at random."""
+    image = source.image(image_index)
+    boxes, classes = _objects(source.annotations(image_index))
+    # Always the same draws, so that one setting does not shift the others' numbers.
+    is_flipped = rng.random() < 0.5
+    scale_factor = rng.uniform(*jitter)
+    crop_y, crop_x = rng.random(2)
+    if flip and is_flipped:
+        boxes = transforms.flip_boxes(boxes, width=image.shape[1])
+        image = transforms.flip_image(image)
+    placement = transforms.place(
+        image.shape[:2],
+        output_size=image_size,
+        scale_factor=scale_factor,
+        crop=(crop_y, crop_x),
+    )
+    boxes = transforms.place_boxes(boxes, placement, output_size=image_size)
+    kept = np.flatnonzero(transforms.has_area(boxes))
+    if len(kept) > max_boxes:
+        kept = np.sort(rng.choice(kept, max_boxes, replace=False))
+    return _padded(
+        transforms.place_image(image, placement, output_size=image_size),
+        boxes[kept],
+        classes[kept],
+        image_index=image_index,
+        max_boxes=max_boxes,
+        scale=1 / placement.scale,
+    )
+
+
+def _letterboxed(
+    position: int, *, source: Source, image_size: tuple[int, int], max_boxes: int
+) -> _Example:
+    """Loads an image as evaluation sees it; a blank one beyond the end."""
+    if position >= len(source):
+        return _padded(
+            np.zeros((*image_size, 3), np.uint8),
+            np.zeros((0, 4), np.float32),
+            np.zeros((0,), np.int32),
+            image_index=-1,
+            max_boxes=max_boxes,
+            scale=1.0,
+        )
+    image = source.image(position)
+    boxes, classes = _objects(source.annotations(position))
+    placement = transforms.place(
+        image.shape[:2], output_size=image_size, scale_factor=1.0, crop=(0.0, 0.0)
+    )
+    return _padded(
+        transforms.place_image(image, placement, output_size=image_size),
+        boxes[:max_boxes] * np.float32(placement.scale),
+        classes[:max_boxes],
+        image_index=position,
+        max_boxes=max_boxes,
+        scale=1 / placement.scale,
+    )
+
+
+def _objects(
+    annotations: Annotations,
+) -> tuple[Float[np.ndarray, "kept 4"], Int[np.ndarray, " kept"]]:
+    """Returns boxes and classes of what is neither a crowd nor without area."""
+    kept = ~annotations.is_crowd & transforms.has_area(annotations.boxes)
+    return annotations.boxes[kept], annotations.classes[kept]
+
+
+def _padded(
+    image: UInt8[np.ndarray, "h w 3"],
+    boxes: Float[np.ndarray, "n 4"],
+    classes: Int[np.ndarray, " n"],
+    *,
+    image_index: int,
+    max_boxes: int,
+    scale: float,
+) -> _Example:
+    """Fills the rows beyond the objects: zero boxes of no class."""
+    missing = max_boxes - len(boxes)
+    return _Example(
+        image=image,
+        boxes=np.pad(boxes, ((0, missing), (0, 0))).astype(np.float32),
+        classes=np.pad(classes, (0, missing), constant_values=BACKGROUND).astype(
+            np.int32
+        ),
+        image_index=np.int32(image_index),
+        scale=np.float32(scale),
+    )

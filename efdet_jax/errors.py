@@ -1,0 +1,17 @@
+"""The exceptions that are shown to a person as one line, without a traceback."""
+
+
+class UsageError(Exception):
+    """A mistake in what the user gave: names the thing, the value and the remedy."""
+
+
+class Diverged(Exception):
+    """Training produced a loss that is not a number."""
+
+
+class Interrupted(Exception):
+    """A signal stopped the run at a checkpoint from which it can go on."""
+
+
+EXIT_CODES: dict[type[Exception], int] = {UsageError: 2, Diverged: 1, Interrupted: 42}
+"""What the process returns; launchers restart on 42."""

@@ -1,0 +1,167 @@
+"""Predicting a whole data set and scoring it."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, Int
+from ml_collections import ConfigDict
+
+from efdet_jax import mesh as meshes
+from efdet_jax.assemble import Assembly
+from efdet_jax.data.pipeline import eval_batches
+from efdet_jax.data.source import Source
+from efdet_jax.metrics import coco_figures
+from efdet_jax.models.detector import Detector, normalise
+from efdet_jax.pictures import draw_comparison
+from efdet_jax.postprocess import postprocess
+from efdet_jax.structures import Batch, Detections, Tree
+
+
+class Prediction(NamedTuple):
+    """The detections of a batch in input pixels, with what says whose they are."""
+
+    detections: Detections
+    image_index: Int[Array, " b"]
+    scale: Float[Array, " b"]
+
+
+PredictStep = Callable[[Tree, Batch], Prediction]
+
+
+class Evaluation(NamedTuple):
+    """The figures of a data set, and pictures of its first images."""
+
+    metrics: dict[str, float]
+    pictures: list[np.ndarray]
+
+
+def make_predict_step(
+    model: Detector,
+    anchors: Float[np.ndarray, "a 4"],
+    mesh: Mesh,
+    *,
+    image_size: tuple[int, int],
+    **settings: Any,
+) -> PredictStep:
+    """Returns a compiled (variables, batch) → `Prediction`.
+
+    Args:
+      model: the network.
+      anchors: its anchors.
+      mesh: the devices; results come back whole on each of them, whatever the mesh.
+      image_size: height and width of the network input.
+      **settings: of `postprocess`.
+    """
+
+    def predict(variables: Tree, batch: Batch) -> Prediction:
+        outputs = model.apply(variables, normalise(batch.image), train=False)
+        detections = postprocess(outputs, anchors, image_size=image_size, **settings)
+        return Prediction(detections, batch.image_index, batch.scale)
+
+    everywhere = meshes.everywhere(mesh)
+    return jax.jit(
+        predict,
+        in_shardings=(everywhere, meshes.split(mesh)),
+        out_shardings=everywhere,
+    )
+
+
+def evaluate(
+    predict_step: PredictStep,
+    variables: Tree,
+    source: Source,
+    batches: Iterable[Batch],
+    mesh: Mesh,
+    *,
+    num_pictures: int,
+) -> Evaluation:
+    """Scores every image of `source` exactly once.
+
+    Args:
+      predict_step: from `make_predict_step`.
+      variables: `params` and `batch_stats`.
+      source: the images; its annotations are the truth.
+      batches: all of its images once, from `data.pipeline.eval_batches`.
+      mesh: the devices.
+      num_pictures: how many images to draw with truth and detections.
+    """
+    annotations = [source.annotations(i) for i in range(len(source))]
+    times_seen = np.zeros(len(source), int)
+    found: list[tuple[np.ndarray, ...]] = []
+    pictures = []
+    for batch in batches:
+        placed = meshes.place_batch(batch, mesh)
+        prediction = jax.device_get(predict_step(variables, placed))
+        for row, index in enumerate(prediction.image_index):
+            if index < 0:
+                continue
+            times_seen[index] += 1
+            kept = prediction.detections.scores[row] > 0
+            boxes, scores, classes = (x[row][kept] for x in prediction.detections)
+            truth = annotations[index]
+            limits = np.array([truth.height, truth.width] * 2, np.float32)
+            in_image = np.clip(boxes * prediction.scale[row], 0, limits)
+            found.append((np.full(len(boxes), index), in_image, scores, classes))
+            # Process 0 has its own rows first among those of all processes.
+            if len(pictures) < num_pictures and row < len(batch.image):
+                drawn = draw_comparison(
+                    batch.image[row],
+                    batch.boxes[row],
+                    batch.classes[row],
+                    boxes,
+                    scores,
+                    classes,
+                    names=source.labels.names,
+                )
+                pictures.append(drawn)
+    if (times_seen != 1).any():
+        raise RuntimeError(
+            f"images not seen exactly once: {np.flatnonzero(times_seen != 1)}"
+        )
+    image_index, boxes, scores, classes = map(np.concatenate, zip(*found, strict=True))
+    figures = coco_figures(
+        annotations,
+        image_index=image_index,
+        boxes=boxes,
+        scores=scores,
+        classes=classes,
+        num_classes=source.labels.num_classes,
+    )
+    return Evaluation(figures.summary, pictures)
+
+
+def make_evaluator(
+    config: ConfigDict, assembly: Assembly, source: Source, mesh: Mesh
+) -> Callable[[Tree], Evaluation]:
+    """Returns what scores variables on `source` as the config says."""
+    image_size = tuple(config.image_size)
+    predict_step = make_predict_step(
+        assembly.model,
+        assembly.anchors,
+        mesh,
+        image_size=image_size,
+        **config.postprocess.to_dict(),
+    )
+
+    def evaluator(variables: Tree) -> Evaluation:
+        batches = eval_batches(
+            source,
+            image_size=image_size,
+            batch_size=config.eval.batch_size // jax.process_count(),
+            max_boxes=config.data.max_boxes,
+            num_threads=config.data.num_threads,
+            shard=(jax.process_index(), jax.process_count()),
+        )
+        return evaluate(
+            predict_step,
+            variables,
+            source,
+            batches,
+            mesh,
+            num_pictures=config.eval.pictures,
+        )
+
+    return evaluator

@@ -1,0 +1,99 @@
+"""The main job: `python -m efdet_jax.main --config=experiments/d3.py`.
+
+Trains and evaluates; the same command goes on where it stopped. Intentionally short:
+flags, checks, one call, a table.
+"""
+
+import json
+import logging
+import pathlib
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+from efdet_jax.config import validate
+from efdet_jax.errors import EXIT_CODES, UsageError
+from efdet_jax.journal import prepare_workdir
+
+_CONFIG = config_flags.DEFINE_config_file("config", help_string="Experiment to run.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Default: runs/NAME_OF_CONFIG.")
+_MODE = flags.DEFINE_enum("mode", "train", ["train", "eval"], "eval: evaluate only.")
+_PRINT_CONFIG = flags.DEFINE_bool(
+    "print_config", False, "Print the resolved config and the model's cost as JSON."
+)
+
+
+def main(argv: list[str]) -> int:
+    """Runs one command line; returns the exit code."""
+    try:
+        config = _parse(argv)
+        validate(config)
+        if _PRINT_CONFIG.value:
+            sys.stdout.write(_describe(config) + "\n")
+            return 0
+        name = pathlib.Path(flags.FLAGS["config"].config_filename.split(":")[0]).stem
+        workdir = prepare_workdir(_WORKDIR.value or f"runs/{name}")
+        logging.basicConfig(format="%(message)s")
+        logging.getLogger("efdet_jax").setLevel(logging.INFO)
+        from efdet_jax import train  # Loads the input pipeline and Orbax: seconds.
+
+        run = train.train if _MODE.value == "train" else train.evaluate_only
+        result = run(config, workdir)
+    except tuple(EXIT_CODES) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return EXIT_CODES[type(error)]
+    sys.stdout.write(_table(result, workdir))
+    return 0
+
+
+def _parse(argv: list[str]) -> ConfigDict:
+    """Returns the config of a command line.
+
+    Raises:
+      UsageError: for a flag or a config key that does not exist.
+    """
+    try:
+        flags.FLAGS(argv)
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
+        message = " ".join(str(error).split())
+        raise UsageError(f"command line: {message}") from error
+    except FileNotFoundError as error:
+        raise UsageError(f"--config: {error}: name a file of experiments/") from error
+    if _CONFIG.value is None:
+        raise UsageError("--config is missing: name a file of experiments/")
+    return _CONFIG.value
+
+
+def _describe(config: ConfigDict) -> str:
+    from efdet_jax import assemble
+
+    assembly = assemble.detector(config, assemble.num_classes(config))
+    description = {
+        "config": json.loads(config.to_json()),
+        "params": assembly.params,
+        "multiply_adds": assembly.multiply_adds,
+        "image_size": tuple(config.image_size),
+    }
+    return json.dumps(description, indent=2)
+
+
+def _table(result: Mapping[str, Any], workdir: pathlib.Path) -> str:
+    rows = [
+        *((name, f"{result[name]:.3f}") for name in ("AP", "AP50", "AP75")),
+        *((name, f"{result[name]:.3f}") for name in ("APs", "APm", "APl", "AR100")),
+        ("params", f"{result['params']:,}"),
+        ("multiply-adds", f"{result['multiply_adds']:,}"),
+        ("images/s", f"{result['images_per_second']:.1f}"),
+        ("seconds", f"{result['seconds']:.0f}"),
+        ("workdir", str(workdir)),
+        ("TensorBoard", f"tensorboard --logdir={workdir}"),
+        ("pictures", f"{workdir}/pictures/*.png"),
+    ]
+    return "".join(f"{name:<14} {value}\n" for name, value in rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

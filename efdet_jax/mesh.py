@@ -1,0 +1,45 @@
+"""Where arrays live: batches split over the devices, everything else on each of them.
+
+One code path from one CPU to a pod. Under `jit` BatchNorm and losses see the global
+batch, because the arrays are global.
+"""
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from efdet_jax.structures import Batch, Tree
+
+
+def data_mesh() -> Mesh:
+    """Returns all devices of all processes in a row, the axis "data"."""
+    return jax.make_mesh((jax.device_count(),), ("data",), (AxisType.Auto,))
+
+
+def split(mesh: Mesh) -> NamedSharding:
+    """Returns the layout of arrays whose first axis is divided over the devices."""
+    return NamedSharding(mesh, PartitionSpec("data"))
+
+
+def everywhere(mesh: Mesh) -> NamedSharding:
+    """Returns the layout of arrays that every device holds whole."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def place_batch(batch: Batch, mesh: Mesh) -> Batch:
+    """Puts this host's share of a global batch onto its devices."""
+    layout = split(mesh)
+    return jax.tree.map(
+        lambda array: jax.make_array_from_process_local_data(layout, array), batch
+    )
+
+
+def place_everywhere(tree: Tree, mesh: Mesh) -> Tree:
+    """Puts a copy of every array of `tree` onto every device."""
+    layout = everywhere(mesh)
+    return jax.tree.map(
+        lambda array: jax.make_array_from_callback(
+            np.shape(array), layout, lambda index, a=np.asarray(array): a[index]
+        ),
+        tree,
+    )

@@ -1,0 +1,1 @@
+"""The networks: backbones, necks, heads and the detector made of them."""

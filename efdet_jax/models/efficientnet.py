@@ -1,0 +1,127 @@
+"""EfficientNet features: the backbone of every EfficientDet.
+
+Source: EfficientNet (arXiv 1905.11946) Table 1; MobileNetV2's inverted residual block
+(arXiv 1801.04381) with squeeze-and-excitation.
+"""
+
+import functools
+import math
+from typing import NamedTuple
+
+from flax import linen as nn
+
+from efdet_jax.models.layers import (
+    BatchNorm,
+    Conv,
+    Depthwise,
+    Image,
+    Pointwise,
+    SqueezeExcite,
+    drop_path,
+    silu,
+)
+
+
+class Stage(NamedTuple):
+    """A row of EfficientNet's Table 1: `repeats` blocks, the first with `stride`."""
+
+    window: int
+    repeats: int
+    filters: int
+    expand: int
+    stride: int
+
+
+STAGES = (
+    Stage(window=3, repeats=1, filters=16, expand=1, stride=1),
+    Stage(window=3, repeats=2, filters=24, expand=6, stride=2),
+    Stage(window=5, repeats=2, filters=40, expand=6, stride=2),
+    Stage(window=3, repeats=3, filters=80, expand=6, stride=2),
+    Stage(window=5, repeats=3, filters=112, expand=6, stride=1),
+    Stage(window=5, repeats=4, filters=192, expand=6, stride=2),
+    Stage(window=3, repeats=1, filters=320, expand=6, stride=1),
+)
+STEM_FILTERS = 32
+FEATURE_LEVELS = (3, 4, 5)
+
+
+def round_filters(filters: int, width: float) -> int:
+    """Returns `filters * width` as the reference rounds it.
+
+    To the nearest multiple of 8, at least 8, and one multiple more if rounding would
+    take away over 10%.
+    """
+    scaled = filters * width
+    rounded = max(8, int(scaled + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * scaled else rounded
+
+
+def block_plan(width: float, depth: float) -> list[tuple[Stage, int]]:
+    """Returns one (stage with its scaled filters and own stride, level) per block."""
+    plan = []
+    level = 1  # the stem halves the image once
+    for stage in STAGES:
+        filters = round_filters(stage.filters, width)
+        for repeat in range(math.ceil(stage.repeats * depth)):
+            stride = stage.stride if repeat == 0 else 1
+            level += stride == 2
+            plan.append((stage._replace(filters=filters, stride=stride), level))
+    return plan
+
+
+class Block(nn.Module):
+    """An inverted residual: expand, depthwise, squeeze-excite, project, add."""
+
+    stage: Stage
+    survival_prob: float
+    norm: functools.partial[BatchNorm]
+
+    @nn.compact
+    def __call__(self, x: Image, *, train: bool) -> Image:
+        """Returns the block's image, with a shortcut where the shape allows one."""
+        stage, inputs, c = self.stage, x, x.shape[-1]
+        if stage.expand != 1:
+            x = Pointwise(c * stage.expand, use_bias=False, name="expand")(x)
+            x = silu(self.norm(name="expand_bn")(x, train=train))
+        x = Depthwise(stage.window, stage.stride, name="depthwise")(x)
+        x = silu(self.norm(name="depthwise_bn")(x, train=train))
+        # A quarter of the block's input, not of its expanded width.
+        x = SqueezeExcite(max(1, c // 4), name="se")(x)
+        x = Pointwise(stage.filters, use_bias=False, name="project")(x)
+        x = self.norm(name="project_bn")(x, train=train)
+        if stage.stride != 1 or c != stage.filters:
+            return x
+        if train and self.survival_prob < 1:
+            x = drop_path(x, self.survival_prob, self.make_rng("drop_path"))
+        return x + inputs
+
+
+class EfficientNet(nn.Module):
+    """The features of an EfficientNet at strides 8, 16 and 32; no classifier.
+
+    Attributes:
+      width: multiplier of B0's channels.
+      depth: multiplier of B0's blocks per stage.
+      survival_prob: chance that the last block's residual survives in training; falls
+        linearly from 1 at the first block. 1 turns drop path off (as B0 has it).
+      norm: makes a BatchNorm.
+    """
+
+    width: float
+    depth: float
+    survival_prob: float
+    norm: functools.partial[BatchNorm]
+
+    @nn.compact
+    def __call__(self, x: Image, *, train: bool) -> dict[int, Image]:
+        """Returns {3: C3, 4: C4, 5: C5}, each the last image before the next stride."""
+        stem = round_filters(STEM_FILTERS, self.width)
+        x = Conv(stem, window=3, stride=2, use_bias=False, name="stem")(x)
+        x = silu(self.norm(name="stem_bn")(x, train=train))
+        features = {}
+        plan = block_plan(self.width, self.depth)
+        for index, (stage, level) in enumerate(plan):
+            survival_prob = 1 - (1 - self.survival_prob) * index / len(plan)
+            block = Block(stage, survival_prob, self.norm, name=f"block_{index}")
+            features[level] = x = block(x, train=train)
+        return {level: features[level] for level in FEATURE_LEVELS}

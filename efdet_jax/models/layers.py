@@ -1,0 +1,301 @@
+"""The pieces that backbones, necks and heads are made of.
+
+Modules declare shapes; `initial` draws the values, by the names given here. All images
+are [b h w c]; computation is in the dtype of the image, statistics in float32.
+"""
+
+import functools
+
+import jax
+from flax import linen as nn
+from jax import lax
+from jax import numpy as jnp
+from jaxtyping import Array, Float
+
+from efdet_jax.models.depthwise import channel_sums, depthwise_conv, windows
+
+Image = Float[Array, "b h w c"]
+Vector = Float[Array, " c"]
+
+zeros, ones = nn.initializers.zeros, nn.initializers.ones
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation over images and cells, across every device of the mesh.
+
+    As in the reference, the running variance takes the unbiased batch variance
+    (n / (n - 1)) while normalisation uses the biased one; at P7 of a small image that
+    is a visible difference. `momentum` is the share of the old running value kept.
+    """
+
+    momentum: float
+    epsilon: float
+
+    @nn.compact
+    def __call__(self, x: Image, *, train: bool) -> Image:
+        """Returns the normalised image; updates `batch_stats` when training."""
+        c = x.shape[-1]
+        scale = self.param("scale", ones, (c,))
+        bias = self.param("bias", zeros, (c,))
+        running_mean = self.variable("batch_stats", "mean", zeros, None, (c,))
+        running_var = self.variable("batch_stats", "var", ones, None, (c,))
+        if not train:
+            factor = scale * lax.rsqrt(running_var.value + self.epsilon)
+            shift = bias - running_mean.value * factor
+            return (x * _spread(factor) + _spread(shift)).astype(x.dtype)
+        y, mean, var = _normalise(x, scale, bias, self.epsilon)
+        if not self.is_initializing():
+            n = x.size // c
+            unbiased = var * (n / max(n - 1, 1))
+            keep = self.momentum
+            running_mean.value = keep * running_mean.value + (1 - keep) * mean
+            running_var.value = keep * running_var.value + (1 - keep) * unbiased
+        return y
+
+
+def _spread(vector: Vector) -> Float[Array, "1 1 1 c"]:
+    return vector.reshape(1, 1, 1, -1)
+
+
+def _sums(*images: Image) -> list[Vector]:
+    def plain(*images: Image) -> list[Vector]:
+        return [jnp.sum(i, axis=(0, 1, 2), dtype=jnp.float32) for i in images]
+
+    def one_pass(*images: Image) -> list[Vector]:
+        return channel_sums(list(images))
+
+    return lax.platform_dependent(*images, cpu=one_pass, default=plain)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _normalise(
+    x: Image, scale: Vector, bias: Vector, epsilon: float
+) -> tuple[Image, Vector, Vector]:
+    """Returns normalised `x`, and the batch's mean and biased variance.
+
+    Its own gradient keeps only `x` and two vectors for the backward pass and reads the
+    image twice; mean and variance are outputs for the running averages only and carry
+    no gradient.
+    """
+    return _normalise_forward(x, scale, bias, epsilon)[0]
+
+
+def _normalise_forward(
+    x: Image, scale: Vector, bias: Vector, epsilon: float
+) -> tuple[tuple[Image, Vector, Vector], tuple[Image, Vector, Vector, Vector]]:
+    # The barriers make XLA compute an image once and read it, instead of computing the
+    # convolution before it again inside every reduction and product that follows.
+    x = lax.optimization_barrier(x)
+    n = x.size // x.shape[-1]
+    total, total_squares = _sums(x, lax.square(x.astype(jnp.float32)))
+    mean = total / n
+    var = jnp.maximum(total_squares / n - lax.square(mean), 0.0)
+    inverse = lax.rsqrt(var + epsilon)
+    factor = scale * inverse
+    y = (x * _spread(factor) + _spread(bias - mean * factor)).astype(x.dtype)
+    return (y, mean, var), (x, scale, mean, inverse)
+
+
+def _normalise_backward(
+    epsilon: float,
+    residuals: tuple[Image, Vector, Vector, Vector],
+    gradients: tuple[Image, Vector, Vector],
+) -> tuple[Image, Vector, Vector]:
+    del epsilon
+    x, scale, mean, inverse = residuals
+    gradient = lax.optimization_barrier(gradients[0])
+    n = x.size // x.shape[-1]
+    total, total_x = _sums(gradient, gradient * x)
+    scale_gradient = (total_x - mean * total) * inverse
+    # dx = scale * inverse * (g - mean(g) - x_hat * mean(g * x_hat)), with x_hat
+    # written out so that the image is read once.
+    factor = scale * inverse
+    slope = factor * inverse * scale_gradient / n
+    x_gradient = (
+        gradient * _spread(factor)
+        - x * _spread(slope)
+        + _spread(slope * mean - factor * total / n)
+    )
+    return x_gradient.astype(x.dtype), scale_gradient, total
+
+
+_normalise.defvjp(_normalise_forward, _normalise_backward)
+
+
+@jax.custom_vjp
+def silu(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Returns x * sigmoid(x), keeping only `x` for the backward pass.
+
+    Source: "swish" of arXiv 1710.05941. JAX's own keeps the sigmoid too: as much memory
+    again, for an exponential that is cheap to take twice.
+    """
+    return x * jax.nn.sigmoid(x)
+
+
+def _silu_backward(
+    x: Float[Array, "..."], gradient: Float[Array, "..."]
+) -> tuple[Float[Array, "..."]]:
+    sigmoid = jax.nn.sigmoid(x)
+    return (gradient * sigmoid * (1 + x * (1 - sigmoid)),)
+
+
+silu.defvjp(lambda x: (silu(x), x), _silu_backward)
+
+
+class Conv(nn.Module):
+    """A full convolution with SAME padding, bias optional."""
+
+    features: int
+    window: int
+    stride: int
+    use_bias: bool
+
+    @nn.compact
+    def __call__(self, x: Image) -> Image:
+        """Returns the convolved image."""
+        shape = (self.window, self.window, x.shape[-1], self.features)
+        kernel = self.param("kernel", zeros, shape)
+        y = lax.conv_general_dilated(
+            x,
+            kernel.astype(x.dtype),
+            (self.stride, self.stride),
+            "SAME",
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+        return _add_bias(self, y) if self.use_bias else y
+
+
+class Pointwise(nn.Module):
+    """A 1 x 1 convolution, written as the matrix product that it is."""
+
+    features: int
+    use_bias: bool
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "... c"]) -> Float[Array, "... d"]:
+        """Returns the last axis multiplied by the kernel, plus the bias."""
+        kernel = self.param("kernel", zeros, (x.shape[-1], self.features))
+        y = _product(x.reshape(-1, x.shape[-1]), kernel.astype(x.dtype))
+        y = y.reshape(*x.shape[:-1], self.features)
+        return _add_bias(self, y) if self.use_bias else y
+
+
+@jax.custom_vjp
+def _product(
+    x: Float[Array, "n c"], kernel: Float[Array, "c d"]
+) -> Float[Array, "n d"]:
+    """Returns the matrix product; its gradient transposes the narrower operand.
+
+    XLA on CPU copies the transposed left operand of `x.T @ gradient`, one of the largest
+    costs of a training step when that is the six times wider side.
+    """
+    return x @ kernel
+
+
+def _product_backward(
+    residuals: tuple[Float[Array, "n c"], Float[Array, "c d"]],
+    gradient: Float[Array, "n d"],
+) -> tuple[Float[Array, "n c"], Float[Array, "c d"]]:
+    x, kernel = residuals
+    gradient = lax.optimization_barrier(gradient)
+    if x.shape[1] <= gradient.shape[1]:
+        kernel_gradient = x.T @ gradient
+    else:
+        kernel_gradient = (gradient.T @ x).T
+    return gradient @ kernel.T, kernel_gradient
+
+
+_product.defvjp(lambda x, kernel: (x @ kernel, (x, kernel)), _product_backward)
+
+
+def _add_bias(module: nn.Module, y: Float[Array, "... d"]) -> Float[Array, "... d"]:
+    bias = module.param("bias", zeros, (y.shape[-1],))
+    return y + bias.astype(y.dtype).reshape((1,) * (y.ndim - 1) + (-1,))
+
+
+class Depthwise(nn.Module):
+    """A depthwise convolution with SAME padding and no bias."""
+
+    window: int
+    stride: int
+
+    @nn.compact
+    def __call__(self, x: Image) -> Image:
+        """Returns each channel convolved with its own kernel."""
+        kernel = self.param("kernel", zeros, (self.window, self.window, x.shape[-1]))
+        return depthwise_conv(x, kernel.astype(x.dtype), self.stride)
+
+
+class SeparableConv(nn.Module):
+    """A depthwise 3 x 3 (no bias), then a 1 x 1 with bias."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x: Image) -> Image:
+        """Returns the convolved image at the same size."""
+        x = Depthwise(3, 1, name="depthwise")(x)
+        return Pointwise(self.features, use_bias=True, name="pointwise")(x)
+
+
+class SqueezeExcite(nn.Module):
+    """Squeeze-and-excitation (arXiv 1709.01507): channels scaled by global context."""
+
+    squeezed: int
+
+    @nn.compact
+    def __call__(self, x: Image) -> Image:
+        """Returns `x` times a gate in (0, 1) per image and channel."""
+        context = jnp.mean(x, axis=(1, 2))
+        context = silu(Pointwise(self.squeezed, use_bias=True, name="reduce")(context))
+        gate = Pointwise(x.shape[-1], use_bias=True, name="expand")(context)
+        return x * jax.nn.sigmoid(gate)[:, None, None, :]
+
+
+def max_pool(x: Image, target: tuple[int, int]) -> Image:
+    """Returns `x` shrunk to `target` cells as the reference shrinks pyramid levels.
+
+    Stride (size - 1) // target + 1 along each axis and a window one larger, SAME
+    padding. Written as a maximum of shifted views, because the gradient of XLA's window
+    maximum, a serial scatter on CPU, costs more than the convolutions around it.
+    """
+    strides = {
+        (size - 1) // goal + 1 for size, goal in zip(x.shape[1:3], target, strict=True)
+    }
+    if len(strides) != 1:
+        raise ValueError(f"cannot pool {x.shape[1:3]} to {target} with one stride")
+    (stride,) = strides
+    return functools.reduce(jnp.maximum, windows(x, stride + 1, stride, -jnp.inf))
+
+
+def upsample(x: Image, target: tuple[int, int]) -> Image:
+    """Returns `x` enlarged to `target` cells by nearest neighbour, floor(i * in / out).
+
+    The reference's legacy rule (no half-pixel centres). Exact doubling is written as a
+    broadcast, whose gradient is a sum instead of a scatter.
+    """
+    b, h, w, c = x.shape
+    if target == (2 * h, 2 * w):
+        doubled = jnp.broadcast_to(x[:, :, None, :, None], (b, h, 2, w, 2, c))
+        return doubled.reshape(b, 2 * h, 2 * w, c)
+    rows = jnp.arange(target[0]) * h // target[0]
+    columns = jnp.arange(target[1]) * w // target[1]
+    return x[:, rows][:, :, columns]
+
+
+def resize(x: Image, target: tuple[int, int]) -> Image:
+    """Returns `x` at `target` cells: pooled down, repeated up, or as it is."""
+    if x.shape[1:3] == target:
+        return x
+    return (max_pool if x.shape[1] > target[0] else upsample)(x, target)
+
+
+def drop_path(
+    x: Image, survival_prob: float, key: Float[Array, "..."] | jax.Array
+) -> Image:
+    """Returns `x` with whole images of it zeroed, the others scaled to keep the mean.
+
+    Source: stochastic depth, arXiv 1603.09382 (the reference's "drop connect").
+    """
+    keep = jax.random.bernoulli(key, survival_prob, (x.shape[0], 1, 1, 1))
+    return jnp.where(keep, x / survival_prob, jnp.zeros_like(x))

@@ -1,0 +1,94 @@
+"""Pictures of detections beside the truth, for people to look at."""
+
+import colorsys
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+Picture = UInt8[np.ndarray, "h w 3"]
+
+SHOWN_SCORE = 0.3
+"""Detections below are left out: nobody would act on them."""
+
+_TRUTH_COLOUR = (255, 255, 255)
+_SMALLEST_SIDE = 384
+"""Smaller images are enlarged, or labels would cover them."""
+
+
+def draw_comparison(
+    image: Picture,
+    boxes: Float[np.ndarray, "m 4"],
+    classes: Int[np.ndarray, " m"],
+    found_boxes: Float[np.ndarray, "d 4"],
+    found_scores: Float[np.ndarray, " d"],
+    found_classes: Int[np.ndarray, " d"],
+    *,
+    names: Sequence[str],
+) -> Picture:
+    """Returns the truth in white on the left, detections with scores on the right.
+
+    Args:
+      image: RGB, the network's input.
+      boxes: true boxes in its pixels; rows of negative class are padding.
+      classes: their classes.
+      found_boxes: detections in its pixels, best first.
+      found_scores: their scores.
+      found_classes: their classes.
+      names: of the classes.
+    """
+    factor = max(1, -(-_SMALLEST_SIDE // min(image.shape[:2])))
+    size = (image.shape[1] * factor, image.shape[0] * factor)
+    large = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
+    left, right = large.copy(), large.copy()
+    for box, class_ in zip(boxes, classes, strict=True):
+        if class_ >= 0:
+            _draw_box(left, box * factor, names[class_], _TRUTH_COLOUR)
+    # Worst first, so that the best is on top.
+    for index in np.flatnonzero(found_scores >= SHOWN_SCORE)[::-1]:
+        class_ = int(found_classes[index])
+        label = f"{names[class_]} {found_scores[index]:.2f}"
+        _draw_box(right, found_boxes[index] * factor, label, class_colour(class_))
+    return np.concatenate([left, right], axis=1)
+
+
+def class_colour(class_: int) -> tuple[int, int, int]:
+    """Returns a bright colour; neighbouring classes lie far apart on the circle."""
+    golden_ratio = 0.618034
+    rgb = colorsys.hsv_to_rgb(class_ * golden_ratio % 1.0, 0.75, 1.0)
+    return tuple(int(255 * channel) for channel in rgb)
+
+
+def _draw_box(
+    picture: Picture,
+    box: Float[np.ndarray, " 4"],
+    label: str,
+    colour: tuple[int, int, int],
+) -> None:
+    y0, x0, y1, x1 = (round(float(v)) for v in box)
+    thickness = max(1, round(min(picture.shape[:2]) / 300))
+    cv2.rectangle(picture, (x0, y0), (x1, y1), colour, thickness, cv2.LINE_AA)
+    font, size = cv2.FONT_HERSHEY_SIMPLEX, min(picture.shape[:2]) / 900
+    (width, height), base = cv2.getTextSize(label, font, size, 1)
+    # Above the box where there is room, else inside of it; never outside the picture.
+    left = int(np.clip(x0, 0, max(0, picture.shape[1] - width)))
+    bottom = y0 - base if y0 - base - height >= 0 else y0 + height + base
+    cv2.rectangle(
+        picture,
+        (left, bottom - height - base // 2),
+        (left + width, bottom + base),
+        colour,
+        cv2.FILLED,
+    )
+    cv2.putText(picture, label, (left, bottom), font, size, (0, 0, 0), 1, cv2.LINE_AA)
+
+
+def write_pictures(folder: str, pictures: Sequence[Picture]) -> list[str]:
+    """Writes PNG files `00.png`, `01.png`, … and returns their paths."""
+    paths = []
+    for index, picture in enumerate(pictures):
+        path = f"{folder}/{index:02d}.png"
+        cv2.imwrite(path, picture[:, :, ::-1])
+        paths.append(path)
+    return paths

@@ -1,0 +1,157 @@
+"""From one number phi to every size of a detector: the published table and the law.
+
+Source: EfficientNet (arXiv 1905.11946) Eq. 3 and section 4; EfficientDet (arXiv
+1911.09070) Eqs. 1-3 and Table 1. The table is what was trained and published, the law
+is what the papers say of it. They are two facts and they differ: `differences` lists
+where, and a test holds the list.
+"""
+
+import math
+from typing import NamedTuple
+
+from efdet_jax.errors import UsageError
+
+ALPHA, BETA, GAMMA = 1.2, 1.1, 1.15
+"""EfficientNet's depth, width and resolution bases: ALPHA * BETA**2 * GAMMA**2 ~ 2."""
+
+TOP_LEVEL = 7
+"""The coarsest pyramid level of the law; its stride, 128 px, is the smallest image."""
+
+
+class BackboneSize(NamedTuple):
+    """An EfficientNet: multipliers of B0's channels and blocks, and pixels."""
+
+    width: float
+    depth: float
+    resolution: int
+
+
+class DetectorSize(NamedTuple):
+    """Everything that phi decides of a detector."""
+
+    image_size: int
+    backbone_width: float
+    backbone_depth: float
+    neck_width: int
+    neck_repeats: int
+    head_repeats: int
+    fusion: str
+    max_level: int
+    anchor_scale: float
+
+
+BACKBONES: dict[str, BackboneSize] = {
+    "b0": BackboneSize(1.0, 1.0, 224),
+    "b1": BackboneSize(1.0, 1.1, 240),
+    "b2": BackboneSize(1.1, 1.2, 260),
+    "b3": BackboneSize(1.2, 1.4, 300),
+    "b4": BackboneSize(1.4, 1.8, 380),
+    "b5": BackboneSize(1.6, 2.2, 456),
+    "b6": BackboneSize(1.8, 2.6, 528),
+    "b7": BackboneSize(2.0, 3.1, 600),
+}
+"""The published EfficientNets (the resolution is the classifier's)."""
+
+
+def _row(
+    backbone: str,
+    image_size: int,
+    neck_width: int,
+    neck_repeats: int,
+    head_repeats: int,
+    fusion: str = "fast",
+    max_level: int = TOP_LEVEL,
+    anchor_scale: float = 4.0,
+) -> DetectorSize:
+    width, depth, _ = BACKBONES[backbone]
+    return DetectorSize(
+        image_size,
+        width,
+        depth,
+        neck_width,
+        neck_repeats,
+        head_repeats,
+        fusion,
+        max_level,
+        anchor_scale,
+    )
+
+
+DETECTORS: dict[int | str, DetectorSize] = {
+    0: _row("b0", 512, 64, 3, 3),
+    1: _row("b1", 640, 88, 4, 3),
+    2: _row("b2", 768, 112, 5, 3),
+    3: _row("b3", 896, 160, 6, 4),
+    4: _row("b4", 1024, 224, 7, 4),
+    5: _row("b5", 1280, 288, 7, 4),
+    6: _row("b6", 1280, 384, 8, 5, fusion="sum"),
+    7: _row("b6", 1536, 384, 8, 5, fusion="sum", anchor_scale=5.0),
+    "7x": _row("b7", 1536, 384, 8, 5, fusion="sum", max_level=8),
+}
+"""EfficientDet-D0..D7 and D7x as published.
+
+D6 and above add features without weights ("for stability", google/automl), D7 enlarges
+its anchors and D7x adds a level; neither paper's equations say so.
+"""
+
+
+def backbone_law(phi: float) -> BackboneSize:
+    """Returns EfficientNet's compound law at any real phi.
+
+    Source: EfficientNet Eq. 3. Multipliers are not rounded here (the backbone rounds
+    channels to multiples of 8 and blocks up); the resolution is rounded to an integer.
+    """
+    return BackboneSize(BETA**phi, ALPHA**phi, round(224 * GAMMA**phi))
+
+
+def detector_law(phi: float) -> DetectorSize:
+    """Returns EfficientDet's compound law at any real phi, negative ones too.
+
+    Source: EfficientDet Eqs. 1-3 with EfficientNet Eq. 3 for the backbone. Rounding,
+    which the paper leaves open: the neck's width to the nearest multiple of 8, at least
+    8; repeats of the neck down, of the head as in Eq. 2, both at least 1; the image to
+    the nearest multiple of 32, at least the coarsest stride of 128 pixels.
+    """
+    width, depth, _ = backbone_law(phi)
+    return DetectorSize(
+        image_size=max(2**TOP_LEVEL, 32 * round((512 + 128 * phi) / 32)),
+        backbone_width=width,
+        backbone_depth=depth,
+        neck_width=max(8, 8 * round(64 * 1.35**phi / 8)),
+        neck_repeats=max(1, math.floor(3 + phi)),
+        head_repeats=max(1, 3 + math.floor(phi / 3)),
+        fusion="fast",
+        max_level=TOP_LEVEL,
+        anchor_scale=4.0,
+    )
+
+
+def detector_table(phi: float | str) -> DetectorSize:
+    """Returns the published detector of phi 0..7, or "7x".
+
+    Raises:
+      UsageError: for any other phi.
+    """
+    if phi not in DETECTORS:
+        known = ", ".join(map(str, DETECTORS))
+        raise UsageError(
+            f"phi={phi} is not in the published table: use one of {known}, "
+            "or the law, which takes any real number"
+        )
+    return DETECTORS[phi]
+
+
+SOURCES = {"table": detector_table, "law": detector_law}
+"""Where sizes come from, by the name that a config gives."""
+
+
+def differences(phi: float | str) -> dict[str, tuple[float | str, float | str]]:
+    """Returns {field: (table, law)} where the published detector leaves the law.
+
+    "7x" is compared with the law at 7, the phi whose image and neck it shares.
+    """
+    table = detector_table(phi)._asdict()
+    law = detector_law(7 if phi == "7x" else float(phi))._asdict()
+    return {
+        name: (table[name], law[name]) for name in table if table[name] != law[name]
+    }

@@ -1,0 +1,105 @@
+"""One training step: a pure function of state and batch."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import optax
+from jax import numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from efdet_jax.losses import detection_loss, l2_loss
+from efdet_jax.models.detector import Detector, normalise
+from efdet_jax.structures import Batch, Tree
+from efdet_jax.targets import assign
+
+
+class TrainState(NamedTuple):
+    """Everything that a step changes."""
+
+    step: Int[Array, ""]
+    params: Tree
+    batch_stats: Tree
+    opt_state: Tree
+    ema: Tree
+    """Averages of {"params": …, "batch_stats": …}; what evaluation uses."""
+
+
+def initial_state(
+    variables: Mapping[str, Tree], optimizer: optax.GradientTransformation
+) -> TrainState:
+    """Returns the state before the first step."""
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=variables["params"],
+        batch_stats=variables["batch_stats"],
+        opt_state=optimizer.init(variables["params"]),
+        # Copies: a step gives its buffers away, and none may be given twice.
+        ema=jax.tree.map(jnp.array, dict(variables)),
+    )
+
+
+def train_step(
+    state: TrainState,
+    batch: Batch,
+    *,
+    model: Detector,
+    anchors: Float[np.ndarray, "a 4"],
+    optimizer: optax.GradientTransformation,
+    schedule: optax.Schedule,
+    match_iou: float,
+    loss: Mapping[str, float],
+    l2_weight: float,
+    ema_decay: float,
+    seed: int,
+) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
+    """Returns the state after one batch, and what there is to log of it.
+
+    Args:
+      state: before the step.
+      batch: the global batch.
+      model: the network.
+      anchors: its anchors.
+      optimizer: what turns gradients into updates.
+      schedule: its learning rate, to be logged.
+      match_iou: of `targets.assign`.
+      loss: arguments of `losses.detection_loss`.
+      l2_weight: of `losses.l2_loss`.
+      ema_decay: how much of the average each step keeps, once it is warm.
+      seed: of drop path; each step draws its own.
+    """
+    key = jax.random.fold_in(jax.random.key(seed), state.step)
+    targets = assign(anchors, batch.boxes, batch.classes, match_iou=match_iou)
+
+    def loss_fn(params: Tree) -> tuple[Float[Array, ""], tuple[Tree, dict]]:
+        outputs, updated = model.apply(
+            {"params": params, "batch_stats": state.batch_stats},
+            normalise(batch.image),
+            train=True,
+            mutable=["batch_stats"],
+            rngs={"drop_path": key},
+        )
+        parts = detection_loss(outputs, targets, **loss)
+        l2 = l2_loss(params, weight=l2_weight)
+        named = {"class_loss": parts.class_, "box_loss": parts.box, "l2_loss": l2}
+        return parts.total + l2, (updated["batch_stats"], named)
+
+    gradient_fn = jax.value_and_grad(loss_fn, has_aux=True)
+    (total, (batch_stats, named)), gradients = gradient_fn(state.params)
+    updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    # Young averages forget faster, or they would remember the random beginning.
+    decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
+    ema = jax.tree.map(
+        lambda average, value: decay * average + (1 - decay) * value,
+        state.ema,
+        {"params": params, "batch_stats": batch_stats},
+    )
+    metrics = named | {
+        "loss": total,
+        "gradient_norm": optax.global_norm(gradients),
+        "learning_rate": jnp.asarray(schedule(state.step)),
+        "positives_per_image": jnp.mean(targets.num_positives),
+    }
+    return TrainState(state.step + 1, params, batch_stats, opt_state, ema), metrics

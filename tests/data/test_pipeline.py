@@ -1,0 +1,271 @@
+"""Batches: the same on every run, every image counted, exact after a stop."""
+
+import itertools
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from efdet_jax.data import pipeline
+from efdet_jax.data.labels import LabelMap
+from efdet_jax.data.shapes import Shapes
+from efdet_jax.errors import UsageError
+from efdet_jax.structures import BACKGROUND, Annotations
+
+
+class Numbered:
+    """Images of one grey value, their index; box 0 is a crowd, box 1 has no area."""
+
+    labels = LabelMap(ids=(1, 2), names=("a", "b"))
+
+    def __init__(self, length, *, size=(20, 30), num_boxes=5):
+        self._length = length
+        self._size = size
+        self._num_boxes = num_boxes
+
+    def __len__(self):
+        return self._length
+
+    def image(self, i):
+        return np.full((*self._size, 3), i, np.uint8)
+
+    def annotations(self, i):
+        n = self._num_boxes
+        boxes = np.tile(np.array([2, 4, 12, 24], np.float32), (n, 1))
+        boxes[:, 1] += np.arange(n)
+        boxes[1:2, 2] = boxes[1:2, 0]
+        return Annotations(
+            image_id=100 + i,
+            height=self._size[0],
+            width=self._size[1],
+            boxes=boxes,
+            classes=np.arange(n) % 2,
+            is_crowd=np.arange(n) == 0,
+            area=np.full((n,), 100.0),
+        )
+
+
+def shapes(**changes):
+    settings = {
+        "split": "train",
+        "seed": 0,
+        "num_images": 24,
+        "image_size": (48, 64),
+        "num_classes": 4,
+        "min_objects": 0,
+        "max_objects": 4,
+        "min_size": 0.2,
+        "max_size": 0.5,
+        "clutter": 0.2,
+        "overlap": 0.1,
+    }
+    return Shapes(**(settings | changes))
+
+
+def train(source, **changes):
+    settings = {
+        "image_size": (64, 64),
+        "batch_size": 5,
+        "max_boxes": 4,
+        "flip": True,
+        "jitter": (0.5, 1.6),
+        "seed": 7,
+        "num_threads": 2,
+        "shard": (0, 1),
+    }
+    return pipeline.train_batches(source, **(settings | changes))
+
+
+def evaluate(source, **changes):
+    settings = {
+        "image_size": (64, 64),
+        "batch_size": 5,
+        "max_boxes": 4,
+        "num_threads": 2,
+        "shard": (0, 1),
+    }
+    return list(pipeline.eval_batches(source, **(settings | changes)))
+
+
+def take(batches, count):
+    return list(itertools.islice(batches, count))
+
+
+def assert_same(some, others):
+    for one, other in zip(some, others, strict=True):
+        for x, y in zip(one, other, strict=True):
+            np.testing.assert_array_equal(x, y)
+
+
+def test_a_batch_has_the_promised_shapes_and_types():
+    batch = next(train(shapes()))
+    assert batch.image.shape == (5, 64, 64, 3)
+    assert batch.image.dtype == np.uint8
+    assert (batch.boxes.shape, batch.boxes.dtype) == ((5, 4, 4), np.float32)
+    assert (batch.classes.shape, batch.classes.dtype) == ((5, 4), np.int32)
+    assert batch.image_index.dtype == np.int32
+    assert batch.scale.dtype == np.float32
+    padding = batch.classes == BACKGROUND
+    assert not batch.boxes[padding].any()
+    assert (batch.boxes[~padding][:, 2:] > batch.boxes[~padding][:, :2]).all()
+
+
+@pytest.mark.parametrize("num_threads", [0, 1, 4])
+def test_the_seed_alone_decides_the_batches(num_threads):
+    assert_same(
+        take(train(shapes()), 8), take(train(shapes(), num_threads=num_threads), 8)
+    )
+
+
+def test_another_seed_gives_other_batches():
+    orders = [
+        np.concatenate([b.image_index for b in take(train(Numbered(20), seed=s), 4)])
+        for s in (0, 1)
+    ]
+    assert (orders[0] != orders[1]).any()
+
+
+@pytest.mark.parametrize("num_threads", [0, 2])
+def test_a_restored_iterator_continues_with_exactly_the_next_batch(num_threads):
+    batches = train(shapes(), num_threads=num_threads)
+    take(batches, 6)
+    state = json.dumps(batches.get_state())
+    expected = take(batches, 5)
+    restored = train(shapes(), num_threads=num_threads)
+    restored.set_state(json.loads(state))
+    assert_same(expected, take(restored, 5))
+
+
+def test_every_epoch_shows_each_image_once_in_a_new_order():
+    batches = take(train(Numbered(20)), 12)
+    epochs = np.concatenate([b.image_index for b in batches]).reshape(3, 20)
+    for epoch in epochs:
+        assert sorted(epoch.tolist()) == list(range(20))
+    assert (epochs[0] != epochs[1]).any()
+    assert (epochs[1] != epochs[2]).any()
+
+
+def test_epochs_show_an_image_flipped_and_scaled_anew():
+    batches = take(train(shapes(num_images=1, min_objects=1), batch_size=1), 6)
+    assert len({b.boxes.tobytes() for b in batches}) == 6
+
+
+def test_hosts_share_the_batch_that_one_host_would_see():
+    whole = take(train(shapes(), batch_size=6), 5)
+    parts = [take(train(shapes(), batch_size=3, shard=(i, 2)), 5) for i in (0, 1)]
+    for batch, first, second in zip(whole, *parts, strict=True):
+        np.testing.assert_array_equal(batch.image[0::2], first.image)
+        np.testing.assert_array_equal(batch.image[1::2], second.image)
+        np.testing.assert_array_equal(batch.boxes[1::2], second.boxes)
+
+
+def test_a_source_smaller_than_a_batch_is_repeated_within_it():
+    batch = next(train(Numbered(3), batch_size=9))
+    assert sorted(batch.image_index.tolist()) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+
+
+def test_crowds_and_boxes_without_area_are_not_learnt():
+    batch = next(train(Numbered(3), jitter=(1.0, 1.0), max_boxes=9))
+    assert ((batch.classes != BACKGROUND).sum(axis=1) == 3).all()
+
+
+def test_too_many_boxes_leave_a_random_choice():
+    source = Numbered(1, num_boxes=10)
+    batches = take(
+        train(source, jitter=(1.0, 1.0), flip=False, max_boxes=3, batch_size=1), 30
+    )
+    choices = {b.boxes.tobytes() for b in batches}
+    assert len(choices) > 10
+    left_edges = np.unique(np.concatenate([b.boxes[0, :, 1] for b in batches]))
+    assert len(left_edges) == 8
+
+
+def test_without_flip_and_jitter_an_image_of_the_right_size_is_unchanged():
+    source = shapes(image_size=(64, 64))
+    for batch in take(train(source, flip=False, jitter=(1.0, 1.0)), 3):
+        for row, index in enumerate(batch.image_index):
+            np.testing.assert_array_equal(batch.image[row], source.image(int(index)))
+            annotations = source.annotations(int(index))
+            count = len(annotations.boxes)
+            np.testing.assert_array_equal(batch.boxes[row, :count], annotations.boxes)
+            assert (batch.classes[row, count:] == BACKGROUND).all()
+    np.testing.assert_array_equal(batch.scale, np.ones(5))
+
+
+def test_flips_move_boxes_with_their_pixels():
+    source = shapes(
+        num_images=1,
+        min_objects=1,
+        max_objects=1,
+        clutter=0.0,
+        image_size=(64, 64),
+    )
+    batches = take(train(source, jitter=(1.0, 1.0), batch_size=1, max_boxes=1), 8)
+    seen = {b.boxes.tobytes(): b for b in batches}
+    assert len(seen) == 2
+    one, other = seen.values()
+    np.testing.assert_array_equal(one.image[0], other.image[0][:, ::-1])
+    np.testing.assert_allclose(one.boxes[0, 0, 1], 64 - other.boxes[0, 0, 3])
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("length", [1, 10, 17])
+def test_evaluation_sees_each_image_once_on_hosts_in_step(length, count):
+    hosts = [evaluate(Numbered(length), shard=(i, count)) for i in range(count)]
+    assert len({len(batches) for batches in hosts}) == 1
+    assert all(b.image.shape == (5, 64, 64, 3) for b in itertools.chain(*hosts))
+    seen = [np.concatenate([b.image_index for b in batches]) for batches in hosts]
+    for indices in seen:
+        real = indices[indices >= 0]
+        assert (np.diff(real) > 0).all()
+        assert set(indices[indices < 0].tolist()) <= {-1}
+    real = np.concatenate(seen)
+    assert sorted(real[real >= 0].tolist()) == list(range(length))
+
+
+def test_evaluation_rows_beyond_the_end_are_blank():
+    batch = evaluate(Numbered(7))[-1]
+    np.testing.assert_array_equal(batch.image_index, [5, 6, -1, -1, -1])
+    assert not batch.image[2:].any()
+    assert (batch.classes[2:] == BACKGROUND).all()
+    assert not batch.boxes[2:].any()
+
+
+def test_evaluation_scale_maps_boxes_back_to_the_original_image():
+    source = Numbered(1, size=(40, 100))
+    batch = evaluate(source, batch_size=1, max_boxes=9)[0]
+    annotations = source.annotations(0)
+    np.testing.assert_allclose(
+        batch.boxes[0, :3] * batch.scale[0], annotations.boxes[2:], rtol=1e-5
+    )
+    np.testing.assert_array_equal(batch.classes[0, :3], annotations.classes[2:])
+    assert batch.scale[0] == pytest.approx(100 / 64)
+
+
+def test_evaluation_keeps_no_more_boxes_than_there_are_rows():
+    batch = evaluate(Numbered(1, num_boxes=50), batch_size=1)[0]
+    assert batch.boxes.shape == (1, 4, 4)
+    assert (batch.classes >= 0).all()
+
+
+def test_images_without_objects_are_trained_and_evaluated_on():
+    source = shapes(max_objects=0)
+    for batch in (next(train(source)), evaluate(source)[0]):
+        assert (batch.classes == BACKGROUND).all()
+        assert batch.image.any()
+
+
+def test_a_source_without_images_is_refused():
+    with pytest.raises(UsageError, match="no images"):
+        train(Numbered(0))
+    assert evaluate(Numbered(0)) == []
+
+
+def test_importing_the_pipeline_does_not_import_tensorflow():
+    command = (
+        "import sys, efdet_jax.data.pipeline, efdet_jax.data.shapes;"
+        "sys.exit('tensorflow' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0

@@ -1,0 +1,176 @@
+import io
+import os
+import pickle
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from efdet_jax.data.tfds import COCO_CATEGORIES, Tfds
+from efdet_jax.errors import UsageError
+
+BOX = (0.1, 0.2, 0.5, 0.9)
+PIXELS = [
+    np.random.default_rng(i).integers(0, 255, (20 + i, 30, 3), dtype=np.uint8)
+    for i in range(4)
+]
+
+
+def write(folder, name, *, labels, is_coco, file_format="array_record"):
+    """Prepares a data set with TFDS itself: image i has the i classes `labels[:i]`."""
+    features = {
+        "bbox": tfds.features.BBoxFeature(),
+        "label": tfds.features.ClassLabel(names=labels),
+    }
+    features |= (
+        {"is_crowd": np.bool_, "area": np.int64}
+        if is_coco
+        else {"is_difficult": np.bool_}
+    )
+    more = (
+        {"image/id": np.int64} if is_coco else {"image/filename": tfds.features.Text()}
+    )
+
+    class Builder(tfds.core.GeneratorBasedBuilder):
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            return tfds.core.DatasetInfo(
+                builder=self,
+                features=tfds.features.FeaturesDict(
+                    {
+                        "image": tfds.features.Image(encoding_format="png"),
+                        "objects": tfds.features.Sequence(features),
+                        **more,
+                    }
+                ),
+            )
+
+        def _split_generators(self, dl_manager):
+            return {"train": self._generate_examples(), "test": iter([])}
+
+        def _generate_examples(self):
+            for i, pixels in enumerate(PIXELS):
+                encoded = cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
+                objects = [
+                    {
+                        "bbox": tfds.features.BBox(*BOX),
+                        "label": label,
+                        **(
+                            {"is_crowd": label == 1, "area": 7}
+                            if is_coco
+                            else {"is_difficult": label == 1}
+                        ),
+                    }
+                    for label in range(i)
+                ]
+                # Bytes, for TFDS would encode an array with TensorFlow.
+                example = {"image": io.BytesIO(encoded), "objects": objects}
+                example |= {key: 100 + i if is_coco else f"{i}.png" for key in more}
+                yield i, example
+
+    Builder.name = name
+    Builder(data_dir=folder, file_format=file_format).download_and_prepare()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tfds")
+    coco = list(COCO_CATEGORIES.values())
+    write(folder, "coco_like", labels=coco, is_coco=True)
+    write(folder, "voc_like", labels=["cat", "dog", "eel"], is_coco=False)
+    write(folder, "old", labels=["cat"], is_coco=False, file_format="tfrecord")
+    tfds.core.add_data_dir(folder)
+    return folder
+
+
+def by_image_id(source):
+    """TFDS shuffles as it writes."""
+    rows = [source.annotations(i) for i in range(len(source))]
+    order = sorted(range(len(rows)), key=lambda i: rows[i].image_id)
+    return [(rows[i], source.image(i)) for i in order]
+
+
+def test_coco_labels_become_coco_ids(folder):
+    source = Tfds("coco_like", "train", num_classes=90)
+    assert source.labels.num_classes == 90
+    assert source.labels.names[12] == "stop sign"
+    assert source.labels.names[11] == "unused 12"
+    rows = by_image_id(source)
+    assert [row.image_id for row, _ in rows] == [100, 101, 102, 103]
+    assert rows[3][0].classes.tolist() == [0, 1, 2]
+    assert source._class_of_label[[10, 11, 79]].tolist() == [10, 12, 89]
+    assert Tfds("coco_like", "train", num_classes=0).labels.num_classes == 80
+
+
+def test_coco_categories_are_those_of_coco_itself(shared):
+    import json
+
+    path = shared / "data" / "coco128" / "instances_train2017_128.json"
+    categories = json.loads(path.read_bytes())["categories"]
+    assert {c["id"]: c["name"] for c in categories} == COCO_CATEGORIES
+
+
+@pytest.mark.parametrize("name", ["coco_like", "voc_like"])
+def test_images_boxes_and_marks_are_those_written(folder, name):
+    source = Tfds(name, "train", num_classes=0)
+    assert len(source) == 4
+    for i, (row, image) in enumerate(by_image_id(source)):
+        np.testing.assert_array_equal(image, PIXELS[i])
+        height, width = image.shape[:2]
+        assert (row.height, row.width) == (height, width)
+        pixels = np.array(BOX) * [height, width, height, width]
+        np.testing.assert_allclose(row.boxes, np.tile(pixels, (i, 1)), rtol=1e-6)
+        assert row.classes.tolist() == list(range(i))
+        assert row.is_crowd.tolist() == [label == 1 for label in range(i)]
+        area = 7 if name == "coco_like" else 0.4 * height * 0.7 * width
+        np.testing.assert_allclose(row.area, [area] * i, rtol=1e-6)
+
+
+def test_other_labels_get_ids_from_one(folder):
+    assert Tfds("voc_like", "train", 0).labels == ((1, 2, 3), ("cat", "dog", "eel"))
+    assert Tfds("voc_like", "train", 4).labels.names[3] == "unused 4"
+    with pytest.raises(UsageError, match=r"class id 3 \('eel'\)"):
+        Tfds("voc_like", "train", 2)
+
+
+def test_slices_and_empty_splits_open(folder):
+    assert len(Tfds("voc_like:1.0.0", "train[:50%]", 0)) == 2
+    assert len(Tfds("voc_like", "test", 0)) == 0
+
+
+def test_a_pickled_source_gives_the_same(folder):
+    source = Tfds("coco_like", "train", 0)
+    copy = pickle.loads(pickle.dumps(source))
+    for i in range(len(source)):
+        np.testing.assert_array_equal(source.image(i), copy.image(i))
+        for a, b in zip(source.annotations(i), copy.annotations(i), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_mistakes_are_named_with_the_command_that_helps(folder):
+    command = "tfds build {} --file_format=array_record"
+    with pytest.raises(UsageError, match=command.format("coco/2017")) as raised:
+        Tfds("coco/2017", "train", 90)
+    assert "\n" not in str(raised.value)
+    with pytest.raises(UsageError, match=command.format("old")):
+        Tfds("old", "train", 0)
+    with pytest.raises(
+        UsageError, match="no split 'val'; those that exist: train, test"
+    ):
+        Tfds("voc_like", "val", 0)
+    with pytest.raises(UsageError, match="no such data set"):
+        Tfds("not a name", "train", 0)
+
+
+def test_reading_does_not_import_tensorflow(folder):
+    script = (
+        "import sys; from efdet_jax.data.tfds import Tfds;"
+        "s = Tfds('coco_like', 'train', 90); s.image(0); s.annotations(0);"
+        "assert 'tensorflow' not in sys.modules"
+    )
+    environment = {**os.environ, "TFDS_DATA_DIR": str(folder)}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True)

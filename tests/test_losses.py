@@ -1,0 +1,245 @@
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from oracles import loss_terms, recorded
+
+from efdet_jax.losses import detection_loss, focal_loss, huber_loss, l2_loss
+from efdet_jax.structures import BACKGROUND, Outputs, Targets
+
+FOCAL = {"alpha": 0.25, "gamma": 1.5, "label_smoothing": 0.0}
+KNOBS = {**FOCAL, "delta": 0.1, "box_weight": 50.0}
+
+
+@pytest.mark.parametrize("smoothing", ["0", "0.1"])
+def test_focal_loss_meets_the_reference(smoothing):
+    golden = recorded.automl()
+    loss = focal_loss(
+        jnp.asarray(golden["focal/logits"]),
+        jnp.asarray(golden["focal/targets"] == 1),
+        alpha=0.25,
+        gamma=1.5,
+        label_smoothing=float(smoothing),
+    )
+    expected = golden[f"focal/focal_ls{smoothing}"] * golden["focal/normalizer"]
+    # The reference computes log(1 + exp(-|x|)) of easy logits with an error of 1e-7.
+    np.testing.assert_allclose(loss, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_huber_loss_meets_the_reference():
+    golden = recorded.automl()
+    error = jnp.asarray(golden["huber/y_pred"] - golden["huber/y_true"])
+    loss = huber_loss(error, delta=float(golden["huber/delta"]))
+    np.testing.assert_allclose(loss, golden["huber/huber"], rtol=1e-5, atol=1e-8)
+
+
+def check_total(losses, class_loss, box_loss, rtol=1e-5):
+    np.testing.assert_allclose(losses.class_, class_loss, rtol=rtol)
+    np.testing.assert_allclose(losses.box, box_loss, rtol=rtol)
+    total = class_loss + KNOBS["box_weight"] * box_loss
+    np.testing.assert_allclose(losses.total, total, rtol=rtol)
+
+
+@pytest.mark.parametrize("smoothing", ["0", "0.1"])
+def test_the_loss_of_a_level_meets_the_reference(smoothing):
+    golden = recorded.automl()
+    load = lambda name: jnp.asarray(golden[f"level6/{name}"])  # noqa: E731
+    losses = detection_loss(
+        Outputs(load("class_logits"), load("box_codes")),
+        Targets(load("target_classes"), load("target_codes"), load("num_positives")),
+        **{**KNOBS, "label_smoothing": float(smoothing)},
+    )
+    parts = (golden[f"level6/{part}_loss_{smoothing}"] for part in ("cls", "box"))
+    check_total(losses, *parts)
+
+
+@pytest.mark.parametrize("smoothing", ["0", "0.1"])
+def test_the_loss_of_a_batch_meets_the_reference(smoothing, shared):
+    folder = shared / "reference/automl"
+    outputs = np.load(folder / "d0_256_outputs.npz")
+    labels = np.load(folder / "loss_inputs_labels.npz")
+    losses = detection_loss(
+        Outputs(
+            jnp.asarray(recorded.flatten_levels(outputs, "cls_{}", 90)),
+            jnp.asarray(recorded.flatten_levels(outputs, "box_{}", 4)),
+        ),
+        Targets(
+            jnp.asarray(recorded.flatten_levels(labels, "cls_targets_{}", 1))[..., 0],
+            jnp.asarray(recorded.flatten_levels(labels, "box_targets_{}", 4)),
+            jnp.asarray(labels["mean_num_positives"][:, 0]),
+        ),
+        **{**KNOBS, "label_smoothing": float(smoothing)},
+    )
+    expected = json.loads((folder / "losses.json").read_text())
+    expected = expected[f"label_smoothing_{smoothing}"]
+    check_total(losses, expected["cls_loss"], expected["box_loss"])
+    np.testing.assert_allclose(losses.total, expected["det_loss"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("letter", ["a", "b"])
+@pytest.mark.parametrize("kind", ["new", "new_smooth01", "legacy"])
+def test_the_loss_of_a_batch_meets_the_pytorch_port(letter, kind, shared):
+    prefix = shared / "reference/effdet"
+    maps = dict(np.load(prefix / "tf_efficientdet_d0_256_io.npz"))
+    maps = {
+        name: value.transpose(0, 2, 3, 1)
+        for name, value in maps.items()
+        if name[:4] in ("cls_", "box_")
+    }
+    labels = np.load(prefix / "tf_efficientdet_d0_256_loss.npz")
+    flatten = recorded.flatten_levels
+    classes = flatten(labels, f"{letter}_label_cls_{{}}", 1, range(5))[..., 0]
+    codes = flatten(labels, f"{letter}_label_bbox_{{}}", 4, range(5))
+    losses = detection_loss(
+        Outputs(
+            jnp.asarray(flatten(maps, "cls_{}", 90, range(5))),
+            jnp.asarray(flatten(maps, "box_{}", 4, range(5))),
+        ),
+        Targets(
+            jnp.asarray(classes.astype(np.int32)),
+            jnp.asarray(codes),
+            jnp.asarray(labels[f"{letter}_num_positives"]),
+        ),
+        **{**KNOBS, "label_smoothing": 0.1 if kind == "new_smooth01" else 0.0},
+    )
+    total, class_loss, box_loss = labels[f"{letter}_loss_{kind}"]
+    check_total(losses, class_loss, box_loss)
+    np.testing.assert_allclose(losses.total, total, rtol=1e-5)
+
+
+def problem(seed=0, images=3, anchors=20, num_classes=4):
+    rng = np.random.default_rng(seed)
+    classes = rng.integers(BACKGROUND, num_classes, (images, anchors))
+    classes[rng.random((images, anchors)) < 0.5] = BACKGROUND
+    is_positive = classes != BACKGROUND
+    codes = rng.normal(size=(images, anchors, 4)) * is_positive[..., None]
+    codes[:, :, 1] *= rng.random((images, anchors)) < 0.7  # some are exactly 0
+    outputs = Outputs(
+        jnp.asarray(rng.normal(size=(images, anchors, num_classes)) * 3, jnp.float32),
+        jnp.asarray(codes + rng.normal(size=codes.shape) * 0.2, jnp.float32),
+    )
+    targets = Targets(
+        jnp.asarray(classes, jnp.int32),
+        jnp.asarray(codes, jnp.float32),
+        jnp.asarray(is_positive.sum(axis=1), jnp.float32),
+    )
+    return outputs, targets
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("gamma", [0.0, 1.5, 2.0])
+def test_the_loss_equals_a_loop_over_single_numbers(smoothing, gamma):
+    outputs, targets = problem()
+    knobs = {**KNOBS, "gamma": gamma, "label_smoothing": smoothing}
+    expected = loss_terms.detection(
+        *(np.asarray(x) for x in (*outputs, *targets[:2])),
+        alpha=0.25,
+        gamma=gamma,
+        smoothing=smoothing,
+        delta=0.1,
+    )
+    check_total(detection_loss(outputs, targets, **knobs), *expected)
+
+
+def test_gamma_0_is_the_cross_entropy():
+    logits = jnp.linspace(-8.0, 8.0, 33)
+    p = 1 / (1 + np.exp(-np.asarray(logits, np.float64)))
+    for is_positive, probability in ((True, p), (False, 1 - p)):
+        loss = focal_loss(
+            logits,
+            jnp.full(33, is_positive),
+            alpha=0.5,
+            gamma=0.0,
+            label_smoothing=0.0,
+        )
+        np.testing.assert_allclose(loss, -0.5 * np.log(probability), rtol=1e-5)
+
+
+def test_gamma_mutes_what_is_easy_more_than_what_is_hard():
+    logits, is_positive = jnp.array([4.0, -4.0]), jnp.array([True, True])
+    plain = focal_loss(logits, is_positive, **{**FOCAL, "gamma": 0.0})
+    easy, hard = focal_loss(logits, is_positive, **FOCAL) / plain
+    assert easy < 0.01 < 0.9 < hard
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("logit", [-100.0, 0.0, 100.0])
+@pytest.mark.parametrize("is_positive", [True, False])
+def test_gradients_are_right_at_0_and_at_extreme_logits(logit, is_positive, smoothing):
+    knobs = {**FOCAL, "label_smoothing": smoothing}
+    f = lambda x: focal_loss(x, jnp.asarray(is_positive), **knobs)  # noqa: E731
+    value, gradient = jax.value_and_grad(f)(jnp.asarray(logit))
+    assert np.isfinite(value)
+    assert np.isfinite(jax.grad(jax.grad(f))(jnp.asarray(logit)))
+    if logit == 0.0:
+        args = (is_positive, 0.25, 1.5, smoothing)
+        slope = (loss_terms.focal(1e-5, *args) - loss_terms.focal(-1e-5, *args)) / 2e-5
+        np.testing.assert_allclose(gradient, slope, rtol=1e-4)
+    elif (logit > 0) == is_positive:
+        np.testing.assert_allclose(gradient, 0.0, atol=1e-12)
+    else:
+        weight = 0.25 if is_positive else 0.75
+        size = weight * (1 - smoothing / 2)
+        np.testing.assert_allclose(gradient, -size if is_positive else size, rtol=1e-5)
+
+
+def test_a_perfect_component_takes_no_part():
+    outputs, targets = problem()
+    is_zero = targets.box_codes == 0
+    moved = outputs._replace(box_codes=outputs.box_codes + 9.0 * is_zero)
+    assert is_zero.any()
+    straight, disturbed = (
+        detection_loss(o, targets, **KNOBS) for o in (outputs, moved)
+    )
+    assert straight == disturbed
+
+
+def test_a_batch_without_objects_has_a_finite_loss_and_gradient():
+    outputs, targets = problem()
+    empty = Targets(
+        jnp.full_like(targets.classes, BACKGROUND),
+        jnp.zeros_like(targets.box_codes),
+        jnp.zeros_like(targets.num_positives),
+    )
+    loss, gradients = jax.value_and_grad(
+        lambda o: detection_loss(o, empty, **KNOBS).total
+    )(outputs)
+    assert np.isfinite(loss)
+    assert loss > 0
+    assert np.isfinite(gradients.class_logits).all()
+    assert (gradients.box_codes == 0).all()
+
+
+def test_the_order_of_images_does_not_matter():
+    outputs, targets = problem()
+    order = np.array([2, 0, 1])
+    shuffled = [jax.tree.map(lambda x: x[order], part) for part in (outputs, targets)]
+    np.testing.assert_allclose(
+        detection_loss(*shuffled, **KNOBS).total,
+        detection_loss(outputs, targets, **KNOBS).total,
+        rtol=1e-6,
+    )
+
+
+def test_outputs_in_bfloat16_are_summed_in_float32():
+    outputs, targets = problem()
+    half = jax.tree.map(lambda x: x.astype(jnp.bfloat16), outputs)
+    rounded = jax.tree.map(lambda x: x.astype(jnp.float32), half)
+    losses = detection_loss(half, targets, **KNOBS)
+    assert losses.total.dtype == jnp.float32
+    expected = detection_loss(rounded, targets, **KNOBS)
+    np.testing.assert_allclose(losses.total, expected.total, rtol=1e-6)
+
+
+def test_l2_loss_counts_kernels_and_nothing_else():
+    params = {
+        "stem": {"conv": {"kernel": jnp.full((2, 3), 2.0), "bias": jnp.ones(3)}},
+        "norm": {"scale": jnp.ones(3), "bias": jnp.ones(3)},
+        "head": {"kernel": jnp.full((4,), -1.0), "kernel_scale": jnp.ones(5)},
+    }
+    np.testing.assert_allclose(l2_loss(params, weight=0.1), 0.1 * (6 * 4 + 4) / 2)
+    gradients = jax.grad(lambda p: l2_loss(p, weight=0.1))(params)
+    np.testing.assert_allclose(gradients["stem"]["conv"]["kernel"], 0.2)
+    assert (gradients["stem"]["conv"]["bias"] == 0).all()
