@@ -6,6 +6,7 @@ afterwards: sizes have been derived from it by then, and `validate` holds them t
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -15,9 +16,15 @@ from efdet_jax.errors import UsageError
 FREE = "free"
 """The scaling source of a config whose sizes follow no phi."""
 
+_BATCH = 128
+_EPOCH = 118_287 // _BATCH
+"""Steps that take the published batch once through COCO's train2017."""
+
 
 def get_config(source: str, phi: float | str) -> ConfigDict:
-    """Returns the published recipe at the size that `phi` has in `source`.
+    """Returns the published recipe for COCO at the size that `phi` has in `source`.
+
+    Source: EfficientDet section 5.1, and google/automl where that says nothing.
 
     Args:
       source: "table" (phi 0..7 or "7x") or "law" (any real phi).
@@ -53,7 +60,7 @@ def get_config(source: str, phi: float | str) -> ConfigDict:
             "name": "sgd",  # sgd (with momentum) or adamw
             "learning_rate": 0.08,  # at `reference_batch`; scaled with the batch
             "reference_batch": 64,
-            "warmup_steps": 1848,  # one epoch of COCO at batch 64
+            "warmup_steps": _EPOCH,
             "warmup_start": 0.1,  # share of the learning rate at step 0
             "momentum": 0.9,  # of sgd; adamw has beta1 0.9, beta2 0.999
             "decoupled_weight_decay": 0.0,  # taken off kernels, scaled by the rate
@@ -62,8 +69,8 @@ def get_config(source: str, phi: float | str) -> ConfigDict:
     )
     config.l2_loss = 4e-5  # weight decay as the reference has it: a part of the loss
     config.ema_decay = 0.9998  # of parameters and BatchNorm statistics; 0 is none
-    config.batch_size = 64  # images per step over all devices
-    config.steps = 300 * 1848
+    config.batch_size = _BATCH  # images per step over all devices
+    config.steps = 300 * _EPOCH
     config.data = ConfigDict(
         {
             "train": "tfds:coco/2017,train",  # coco:JSON,IMAGES voc:DIR,SPLIT DIR,SPLIT
@@ -83,10 +90,34 @@ def get_config(source: str, phi: float | str) -> ConfigDict:
             "score_threshold": 0.001,
         }
     )
-    config.eval = ConfigDict({"every": 5 * 1848, "batch_size": 64, "pictures": 16})
-    config.checkpoint = ConfigDict({"every": 1848, "keep": 2})
+    config.eval = ConfigDict(
+        {"every": 5 * _EPOCH, "batch_size": _BATCH, "pictures": 16}
+    )
+    config.checkpoint = ConfigDict({"every": _EPOCH, "keep": 2})
     config.log_every = 100
     return config.lock()
+
+
+def get_small_config(phi: float) -> ConfigDict:
+    """Returns a recipe for minutes on a few CPU cores: the law at a negative phi.
+
+    The published recipe needs hundreds of epochs to leave its first plateau. Here Adam
+    takes the first steps, averages forget within some hundred steps, and the learning
+    rate is stated for the batch that is used.
+    """
+    config = get_config("law", phi)
+    config.batch_size = config.optimizer.reference_batch = 16
+    config.optimizer.name = "adamw"
+    config.optimizer.learning_rate = 3e-3
+    config.optimizer.warmup_steps = 50
+    config.l2_loss = 0.0
+    config.ema_decay = 0.99
+    config.model.batch_norm.momentum = 0.95
+    config.postprocess.max_candidates = 1000
+    config.eval.batch_size = 16
+    config.log_every = 25
+    config.data.num_threads = 2
+    return config
 
 
 def _model(size: scaling.DetectorSize) -> ConfigDict:
@@ -150,11 +181,12 @@ def derived_sizes(size: scaling.DetectorSize) -> dict[str, object]:
     }
 
 
-def lookup(config: ConfigDict, key: str) -> object:
+def lookup(config: ConfigDict, key: str) -> Any:
     """Returns the value at a dotted key such as `model.neck.width`."""
+    value: Any = config
     for name in key.split("."):
-        config = config[name]
-    return config
+        value = value[name]
+    return value
 
 
 def validate(config: ConfigDict) -> None:

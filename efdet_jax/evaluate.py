@@ -24,8 +24,8 @@ class Prediction(NamedTuple):
     """The detections of a batch in input pixels, with what says whose they are."""
 
     detections: Detections
-    image_index: Int[Array, " b"]
-    scale: Float[Array, " b"]
+    image_index: Int[Array | np.ndarray, " b"]
+    scale: Float[Array | np.ndarray, " b"]
 
 
 PredictStep = Callable[[Tree, Batch], Prediction]
@@ -57,7 +57,7 @@ def make_predict_step(
     """
 
     def predict(variables: Tree, batch: Batch) -> Prediction:
-        outputs = model.apply(variables, normalise(batch.image), train=False)
+        outputs: Any = model.apply(variables, normalise(batch.image), train=False)
         detections = postprocess(outputs, anchors, image_size=image_size, **settings)
         return Prediction(detections, batch.image_index, batch.scale)
 
@@ -108,9 +108,9 @@ def evaluate(
             # Process 0 has its own rows first among those of all processes.
             if len(pictures) < num_pictures and row < len(batch.image):
                 drawn = draw_comparison(
-                    batch.image[row],
-                    batch.boxes[row],
-                    batch.classes[row],
+                    np.asarray(batch.image[row]),
+                    np.asarray(batch.boxes[row]),
+                    np.asarray(batch.classes[row]),
                     boxes,
                     scores,
                     classes,

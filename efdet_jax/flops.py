@@ -40,14 +40,14 @@ def _count_equation(equation: JaxprEqn) -> int:
     match equation.primitive.name:
         case "dot_general":
             (lhs_contracting, _), _ = params["dimension_numbers"]
-            lhs = equation.invars[0].aval.shape
+            lhs = _shape(equation.invars[0])
             depth = math.prod(lhs[axis] for axis in lhs_contracting)
-            return depth * math.prod(equation.outvars[0].aval.shape)
+            return depth * math.prod(_shape(equation.outvars[0]))
         case "conv_general_dilated":
-            kernel = equation.invars[1].aval.shape
+            kernel = _shape(equation.invars[1])
             output_features = kernel[params["dimension_numbers"].rhs_spec[0]]
             taps = math.prod(kernel) // output_features
-            return taps * math.prod(equation.outvars[0].aval.shape)
+            return taps * math.prod(_shape(equation.outvars[0]))
         case "cond":
             return max(_count(branch.jaxpr) for branch in params["branches"])
         case "scan":
@@ -56,6 +56,11 @@ def _count_equation(equation: JaxprEqn) -> int:
             raise ValueError("a while loop has no fixed number of multiply-adds")
         case _:
             return sum(_count(inner) for inner in _inner_jaxprs(params))
+
+
+def _shape(operand: Any) -> tuple[int, ...]:
+    # Of the kinds of values in a program only arrays have a shape; all of ours are.
+    return operand.aval.shape
 
 
 def _inner_jaxprs(params: dict[str, Any]) -> list[Jaxpr]:

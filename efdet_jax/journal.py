@@ -10,6 +10,7 @@ events.out.*   the same scalars and pictures for TensorBoard
 import importlib.metadata
 import json
 import math
+import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -28,7 +29,7 @@ class Journal:
 
     def __init__(self, workdir: pathlib.Path):
         self.workdir = workdir
-        self._events = None
+        self._events: Any = None
 
     def check_resumable(self, config: ConfigDict) -> None:
         """Checks that what the workdir holds was trained with the same model.
@@ -86,10 +87,11 @@ class Journal:
         if self._events is not None:
             self._events.close()
 
-    def _tensorboard(self):
+    def _tensorboard(self) -> Any:
         if self._events is None:
             # The only import of TensorFlow, seconds long: it must not delay the first
             # training step, nor those who never log.
+            os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # It chats on import.
             from clu import metric_writers
 
             writer = metric_writers.SummaryWriter(str(self.workdir))

@@ -17,6 +17,7 @@ from ml_collections import ConfigDict, config_flags
 from efdet_jax.config import validate
 from efdet_jax.errors import EXIT_CODES, UsageError
 from efdet_jax.journal import prepare_workdir
+from efdet_jax.memory import use_huge_pages
 
 _CONFIG = config_flags.DEFINE_config_file("config", help_string="Experiment to run.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Default: runs/NAME_OF_CONFIG.")
@@ -34,7 +35,8 @@ def main(argv: list[str]) -> int:
         if _PRINT_CONFIG.value:
             sys.stdout.write(_describe(config) + "\n")
             return 0
-        name = pathlib.Path(flags.FLAGS["config"].config_filename.split(":")[0]).stem
+        flag: Any = flags.FLAGS["config"]
+        name = pathlib.Path(flag.config_filename.split(":")[0]).stem
         workdir = prepare_workdir(_WORKDIR.value or f"runs/{name}")
         logging.basicConfig(format="%(message)s")
         logging.getLogger("efdet_jax").setLevel(logging.INFO)
@@ -81,9 +83,10 @@ def _describe(config: ConfigDict) -> str:
 
 
 def _table(result: Mapping[str, Any], workdir: pathlib.Path) -> str:
+    figures = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100")
     rows = [
-        *((name, f"{result[name]:.3f}") for name in ("AP", "AP50", "AP75")),
-        *((name, f"{result[name]:.3f}") for name in ("APs", "APm", "APl", "AR100")),
+        # Not a number where the data has no object of that size.
+        *((name, f"{result[name]:.3f}".replace("nan", "-")) for name in figures),
         ("params", f"{result['params']:,}"),
         ("multiply-adds", f"{result['multiply_adds']:,}"),
         ("images/s", f"{result['images_per_second']:.1f}"),
@@ -96,4 +99,5 @@ def _table(result: Mapping[str, Any], workdir: pathlib.Path) -> str:
 
 
 if __name__ == "__main__":
+    use_huge_pages(sys.orig_argv)
     sys.exit(main(sys.argv))

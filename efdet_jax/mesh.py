@@ -5,10 +5,9 @@ batch, because the arrays are global.
 """
 
 import jax
-import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from efdet_jax.structures import Batch, Tree
+from efdet_jax.structures import Batch
 
 
 def data_mesh() -> Mesh:
@@ -31,15 +30,4 @@ def place_batch(batch: Batch, mesh: Mesh) -> Batch:
     layout = split(mesh)
     return jax.tree.map(
         lambda array: jax.make_array_from_process_local_data(layout, array), batch
-    )
-
-
-def place_everywhere(tree: Tree, mesh: Mesh) -> Tree:
-    """Puts a copy of every array of `tree` onto every device."""
-    layout = everywhere(mesh)
-    return jax.tree.map(
-        lambda array: jax.make_array_from_callback(
-            np.shape(array), layout, lambda index, a=np.asarray(array): a[index]
-        ),
-        tree,
     )

@@ -71,8 +71,10 @@ def coco_figures(
     evaluation.accumulate()
     with contextlib.redirect_stdout(io.StringIO()):  # It prints what it computes.
         evaluation.summarize()
+    accumulated = evaluation.eval
+    assert accumulated is not None
     # Axes: IoU, recall, class, area (0: all), detections per image (-1: 100).
-    precision = evaluation.eval["precision"][:, :, :, 0, -1]
+    precision = accumulated["precision"][:, :, :, 0, -1]
     class_ap = precision.mean(axis=(0, 1))
     figures = _absent_to_nan(np.asarray(evaluation.stats))
     return CocoFigures(

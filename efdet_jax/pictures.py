@@ -56,8 +56,9 @@ def draw_comparison(
 def class_colour(class_: int) -> tuple[int, int, int]:
     """Returns a bright colour; neighbouring classes lie far apart on the circle."""
     golden_ratio = 0.618034
-    rgb = colorsys.hsv_to_rgb(class_ * golden_ratio % 1.0, 0.75, 1.0)
-    return tuple(int(255 * channel) for channel in rgb)
+    hue = class_ * golden_ratio % 1.0
+    red, green, blue = colorsys.hsv_to_rgb(hue, 0.75, 1.0)
+    return int(255 * red), int(255 * green), int(255 * blue)
 
 
 def _draw_box(

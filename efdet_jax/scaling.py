@@ -14,6 +14,9 @@ from efdet_jax.errors import UsageError
 ALPHA, BETA, GAMMA = 1.2, 1.1, 1.15
 """EfficientNet's depth, width and resolution bases: ALPHA * BETA**2 * GAMMA**2 ~ 2."""
 
+LARGEST_PHI = 20
+"""Beyond, a neck has tens of thousands of channels or the backbone next to none."""
+
 TOP_LEVEL = 7
 """The coarsest pyramid level of the law; its stride, 128 px, is the smallest image."""
 
@@ -95,6 +98,24 @@ its anchors and D7x adds a level; neither paper's equations say so.
 """
 
 
+def real_phi(phi: float | str) -> float:
+    """Returns phi as a number, which may come as text from a command line.
+
+    Raises:
+      UsageError: if it is none that the law takes.
+    """
+    try:
+        number = float(phi)
+    except ValueError:
+        number = math.nan
+    if not abs(number) <= LARGEST_PHI:
+        raise UsageError(
+            f"phi={phi} is not a number that the law takes: use one from "
+            f"-{LARGEST_PHI} to {LARGEST_PHI}, such as -1.5"
+        )
+    return number
+
+
 def backbone_law(phi: float) -> BackboneSize:
     """Returns EfficientNet's compound law at any real phi.
 
@@ -104,14 +125,18 @@ def backbone_law(phi: float) -> BackboneSize:
     return BackboneSize(BETA**phi, ALPHA**phi, round(224 * GAMMA**phi))
 
 
-def detector_law(phi: float) -> DetectorSize:
+def detector_law(phi: float | str) -> DetectorSize:
     """Returns EfficientDet's compound law at any real phi, negative ones too.
 
     Source: EfficientDet Eqs. 1-3 with EfficientNet Eq. 3 for the backbone. Rounding,
     which the paper leaves open: the neck's width to the nearest multiple of 8, at least
     8; repeats of the neck down, of the head as in Eq. 2, both at least 1; the image to
     the nearest multiple of 32, at least the coarsest stride of 128 pixels.
+
+    Raises:
+      UsageError: if phi is no number that the law takes.
     """
+    phi = real_phi(phi)
     width, depth, _ = backbone_law(phi)
     return DetectorSize(
         image_size=max(2**TOP_LEVEL, 32 * round((512 + 128 * phi) / 32)),
@@ -151,7 +176,7 @@ def differences(phi: float | str) -> dict[str, tuple[float | str, float | str]]:
     "7x" is compared with the law at 7, the phi whose image and neck it shares.
     """
     table = detector_table(phi)._asdict()
-    law = detector_law(7 if phi == "7x" else float(phi))._asdict()
+    law = detector_law(7 if phi == "7x" else phi)._asdict()
     return {
         name: (table[name], law[name]) for name in table if table[name] != law[name]
     }

@@ -26,7 +26,7 @@ class Annotations(NamedTuple):
     boxes: Float[np.ndarray, "n 4"]
     classes: Int[np.ndarray, " n"]
     is_crowd: Bool[np.ndarray, " n"]
-    """Regions that evaluation neither rewards nor punishes (COCO crowd, VOC difficult)."""
+    """Regions that evaluation neither rewards nor punishes: crowd, difficult."""
     area: Float[np.ndarray, " n"]
     """Object areas as the data set states them; they decide COCO's S, M and L."""
 

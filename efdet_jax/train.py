@@ -5,7 +5,6 @@ import logging
 import math
 import pathlib
 import signal
-from collections.abc import Callable
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -21,13 +20,12 @@ from efdet_jax.config import check_devices
 from efdet_jax.data.datasets import check_same_labels
 from efdet_jax.data.pipeline import train_batches
 from efdet_jax.data.source import Source
-from efdet_jax.errors import Diverged, Interrupted
+from efdet_jax.errors import Diverged, Interrupted, UsageError
 from efdet_jax.evaluate import make_evaluator
 from efdet_jax.journal import Journal
 from efdet_jax.models.initial import initial_variables
 from efdet_jax.optim import learning_rate_schedule, make_optimizer
 from efdet_jax.progress import Clock, Progress
-from efdet_jax.structures import Batch
 from efdet_jax.train_step import TrainState, initial_state, train_step
 
 _LOG = logging.getLogger(__name__)
@@ -39,7 +37,8 @@ SCHEDULE_KEYS = ("learning_rate", "reference_batch", "warmup_steps", "warmup_sta
 class Training(NamedTuple):
     """The compiled step of a config, and the state that it starts from."""
 
-    step: Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]
+    step: jax.stages.Wrapped
+    """(state, batch) → (state, metrics), as `train_step`; gives the old state away."""
     state: TrainState
 
 
@@ -89,7 +88,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.requested = False
-        self._before = {
+        self._before: dict[int, Any] = {
             number: signal.signal(number, self._request)
             for number in (signal.SIGINT, signal.SIGTERM)
         }
@@ -121,6 +120,62 @@ def _batches(config: ConfigDict, source: Source) -> grain.DatasetIterator:
     )
 
 
+class Run(NamedTuple):
+    """What training and evaluating a workdir both need."""
+
+    train_source: Source
+    val_source: Source
+    assembly: assemble.Assembly
+    mesh: Mesh
+    training: Training
+    journal: Journal
+    checkpoints: Checkpoints
+
+
+def open_run(config: ConfigDict, workdir: pathlib.Path) -> Run:
+    """Checks a config against the data, the devices and the workdir, and builds it.
+
+    Raises:
+      UsageError: the data cannot be read, the batch does not suit the devices, or the
+        workdir holds a run of another model.
+    """
+    check_devices(config, jax.device_count())
+    train_source, val_source = assemble.sources(config)
+    check_same_labels(train_source.labels, val_source.labels)
+    journal = Journal(workdir)
+    journal.check_resumable(config)
+    assembly = assemble.detector(config, train_source.labels.num_classes)
+    mesh = meshes.data_mesh()
+    return Run(
+        train_source,
+        val_source,
+        assembly,
+        mesh,
+        make_training(config, assembly, mesh),
+        journal,
+        Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep),
+    )
+
+
+def evaluate_only(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
+    """Scores the newest checkpoint of `workdir`; returns what `result.json` holds.
+
+    Raises:
+      UsageError: there is no checkpoint.
+    """
+    run = open_run(config, workdir)
+    restored = run.checkpoints.restore_latest(run.training.state)
+    if restored is None:
+        raise UsageError(f"--workdir={workdir} has no checkpoint: train there first")
+    evaluator = make_evaluator(config, run.assembly, run.val_source, run.mesh)
+    evaluation = evaluator(restored.state.ema)
+    result = restored.progress["result"] | evaluation.metrics | {"step": restored.step}
+    run.journal.pictures(restored.step, evaluation.pictures)
+    run.journal.result(result)
+    run.journal.close()
+    return result
+
+
 def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     """Trains to `config.steps`, from the newest checkpoint in `workdir` if any.
 
@@ -130,43 +185,34 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     Raises:
       Diverged: a loss was not finite.
       Interrupted: a signal asked to stop; a checkpoint was written.
-      UsageError: the batch does not suit the devices, or the workdir holds a run of
-        another model.
+      UsageError: see `open_run`.
     """
-    check_devices(config, jax.device_count())
-    train_source, val_source = assemble.sources(config)
-    check_same_labels(train_source.labels, val_source.labels)
-    assembly = assemble.detector(config, train_source.labels.num_classes)
-    mesh = meshes.data_mesh()
-    journal = Journal(workdir)
-    journal.check_resumable(config)
-    training = make_training(config, assembly, mesh)
-    state = training.state
-    batches = _batches(config, train_source)
-    checkpoints = Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep)
+    run = open_run(config, workdir)
+    state, journal = run.training.state, run.journal
+    batches = _batches(config, run.train_source)
     result: dict[str, Any] = {
         "step": 0,
-        "params": assembly.params,
-        "multiply_adds": assembly.multiply_adds,
-        "status": "running",
+        "params": run.assembly.params,
+        "multiply_adds": run.assembly.multiply_adds,
     }
     seconds_before = 0.0
-    if restored := checkpoints.restore_latest(state):
+    if restored := run.checkpoints.restore_latest(state):
         state = restored.state
         batches.set_state(restored.progress["batches"])
         result = restored.progress["result"]
         seconds_before = restored.progress["seconds"]
         _LOG.info("resumed at step %d of %s", restored.step, workdir)
     first_step = int(state.step) + 1
+    result["status"] = "running" if first_step <= config.steps else "finished"
     journal.start(config, from_step=first_step - 1)
-    evaluator = make_evaluator(config, assembly, val_source, mesh)
+    evaluator = make_evaluator(config, run.assembly, run.val_source, run.mesh)
     progress, clock, stop = Progress(config.steps), Clock(seconds_before), StopRequest()
     metrics = None
     for step in range(first_step, config.steps + 1):
-        batch = meshes.place_batch(clock.next_batch(batches), mesh)
+        batch = meshes.place_batch(clock.next_batch(batches), run.mesh)
         # One step ahead of the device keeps it busy; more would only hold batches.
         jax.block_until_ready(metrics)
-        state, metrics = training.step(state, batch)
+        state, metrics = run.training.step(state, batch)
         if step == first_step:
             jax.block_until_ready(metrics)
             progress.first_step(clock.seconds() - seconds_before)
@@ -197,10 +243,11 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
             clock.restart()
         if stop.requested or step % config.checkpoint.every == 0 or is_last:
             extra = {"batches": batches.get_state(), "result": result}
-            checkpoints.save(step, state, extra | {"seconds": clock.seconds()})
+            run.checkpoints.save(step, state, extra | {"seconds": clock.seconds()})
         if stop.requested and not is_last:
+            journal.result(result | {"step": step, "status": "interrupted"})
             break
-    checkpoints.close()
+    run.checkpoints.close()
     journal.close()
     stop.close()
     if result["status"] != "finished":

@@ -6,6 +6,7 @@ Usage: python scripts/make_goldens.py REFERENCE, the folder that holds `automl/`
 import json
 import pathlib
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -91,7 +92,7 @@ def main():
     reference = pathlib.Path(sys.argv[1]) / "automl"
     target = pathlib.Path(__file__).parents[1] / "tests/goldens/automl.npz"
     cuts = (cut_anchors, cut_decode, cut_labels, cut_losses, cut_suppression)
-    arrays = dict(item for cut in cuts for item in cut(reference))
+    arrays: dict[str, Any] = dict(item for cut in cuts for item in cut(reference))
     np.savez_compressed(target, **arrays)
     print(f"{target}: {len(arrays)} arrays, {target.stat().st_size} bytes")
 

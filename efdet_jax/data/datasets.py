@@ -45,7 +45,8 @@ def open_source(
         "FOLDER,SPLIT", a COCO or VOC folder in a usual layout, told from its contents.
       image_size: Height and width in which "shapes" are drawn.
       num_classes: Classes of the network; 0 for as many as the data set has.
-      shapes: The other settings of `Shapes`.
+      shapes: `num_train` and `num_val`, the images of each split of "shapes", and the
+        other settings of `Shapes`.
 
     Raises:
       UsageError: The specification is none of these, or what it names cannot be opened.

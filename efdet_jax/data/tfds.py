@@ -131,7 +131,7 @@ def _build_command(name: str) -> str:
 
 
 def _check_features(name: str, features: Any) -> None:
-    objects = features.get("objects", {})
+    objects = features["objects"].feature if "objects" in features else {}
     for feature, where in (("image", features), ("bbox", objects), ("label", objects)):
         if feature not in where:
             raise UsageError(

@@ -107,7 +107,8 @@ def place_boxes(
 
 def has_area(boxes: Float[np.ndarray, "n 4"]) -> Bool[np.ndarray, " n"]:
     """Says which boxes have a height and a width above zero."""
-    return (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    y0, x0, y1, x1 = boxes.T
+    return (y1 > y0) & (x1 > x0)
 
 
 def flip_image(image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:

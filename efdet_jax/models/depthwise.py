@@ -16,11 +16,13 @@ from jax import numpy as jnp
 from jaxtyping import Array, Float
 
 Image = Float[Array, "b h w c"]
+Resized = Float[Array, "b _ _ c"]
+"""The images and channels of an `Image`, at another size."""
 Kernel = Float[Array, "k k c"]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def depthwise_conv(x: Image, kernel: Kernel, stride: int) -> Image:
+def depthwise_conv(x: Image, kernel: Kernel, stride: int) -> Resized:
     """Returns each channel of `x` convolved with its own k x k kernel, no bias.
 
     Padding is TensorFlow's SAME: the output has ceil(size / stride) rows and columns,
@@ -36,14 +38,14 @@ def depthwise_conv(x: Image, kernel: Kernel, stride: int) -> Image:
 
 def _forward(
     x: Image, kernel: Kernel, stride: int
-) -> tuple[Image, tuple[Image, Kernel]]:
+) -> tuple[Resized, tuple[Image, Kernel]]:
     return depthwise_conv(x, kernel, stride), (x, kernel)
 
 
 def _backward(
-    stride: int, residuals: tuple[Image, Kernel], gradient: Image
+    stride: int, residuals: tuple[Image, Kernel], gradient: Resized
 ) -> tuple[Image, Kernel]:
-    def native(x: Image, kernel: Kernel, gradient: Image) -> tuple[Image, Kernel]:
+    def native(x: Image, kernel: Kernel, gradient: Resized) -> tuple[Image, Kernel]:
         _, pull = jax.vjp(functools.partial(_native, stride=stride), x, kernel)
         return pull(gradient)
 
@@ -58,7 +60,7 @@ def _backward(
 depthwise_conv.defvjp(_forward, _backward)
 
 
-def _native(x: Image, kernel: Kernel, *, stride: int) -> Image:
+def _native(x: Image, kernel: Kernel, *, stride: int) -> Resized:
     return lax.conv_general_dilated(
         x,
         kernel[:, :, None, :],
@@ -76,7 +78,7 @@ def same_padding(size: int, window: int, stride: int) -> tuple[int, int, int]:
     return output, total // 2, total - total // 2
 
 
-def windows(x: Image, window: int, stride: int, padding_value: float) -> list[Image]:
+def windows(x: Image, window: int, stride: int, padding_value: float) -> list[Resized]:
     """Returns the window * window shifted views of SAME-padded `x`, row by row.
 
     View (i, j) holds, for every output cell, the input under tap (i, j).
@@ -101,7 +103,39 @@ def windows(x: Image, window: int, stride: int, padding_value: float) -> list[Im
     ]
 
 
-def _shifted(x: Image, kernel: Kernel, *, stride: int) -> Image:
+def spread_windows(
+    output: Resized,
+    input_shape: tuple[int, ...],
+    window: int,
+    stride: int,
+    padding_value: float,
+) -> list[Resized]:
+    """Returns, for every input cell, the output cell that sees it under tap (i, j).
+
+    The transpose of `windows`, in the same order: where no output cell has the input
+    cell under that tap, the view holds `padding_value`.
+    """
+    b, h, w, c = input_shape
+    rows, top, _ = same_padding(h, window, stride)
+    columns, left, _ = same_padding(w, window, stride)
+
+    def spread(before: int, input_size: int, output_size: int) -> tuple[int, int, int]:
+        reach = (output_size - 1) * stride
+        return window - 1 - before, input_size + before - 1 - reach, stride - 1
+
+    on_input_grid = lax.pad(
+        output,
+        jnp.asarray(padding_value, output.dtype),
+        ((0, 0, 0), spread(top, h, rows), spread(left, w, columns), (0, 0, 0)),
+    )
+    return [
+        lax.slice(on_input_grid, (0, i, j, 0), (b, i + h, j + w, c))
+        for i in reversed(range(window))
+        for j in reversed(range(window))
+    ]
+
+
+def _shifted(x: Image, kernel: Kernel, *, stride: int) -> Resized:
     size = kernel.shape[0]
     taps = kernel.reshape(size * size, 1, 1, 1, -1)
     views = windows(x, size, stride, 0.0)
@@ -109,42 +143,22 @@ def _shifted(x: Image, kernel: Kernel, *, stride: int) -> Image:
 
 
 def _shifted_gradients(
-    x: Image, kernel: Kernel, gradient: Image, *, stride: int
+    x: Image, kernel: Kernel, gradient: Resized, *, stride: int
 ) -> tuple[Image, Kernel]:
     """Returns the gradients of `_shifted` with respect to its input and kernel."""
     size = kernel.shape[0]
-    _, h, w, _ = x.shape
-    rows, top, _ = same_padding(h, size, stride)
-    columns, left, _ = same_padding(w, size, stride)
-
-    def spread(before: int, input_size: int, output_size: int) -> tuple[int, int, int]:
-        reach = (output_size - 1) * stride
-        return size - 1 - before, input_size + before - 1 - reach, stride - 1
-
-    # The transpose: put the gradient back on the input's grid, then correlate it with
-    # the kernel turned by half a turn.
-    on_input_grid = lax.pad(
-        gradient,
-        jnp.zeros((), gradient.dtype),
-        ((0, 0, 0), spread(top, h, rows), spread(left, w, columns), (0, 0, 0)),
-    )
-    b, _, _, c = x.shape
+    taps = kernel.reshape(size * size, 1, 1, 1, -1)
+    views = spread_windows(gradient, x.shape, size, stride, 0.0)
     x_gradient = functools.reduce(
-        jnp.add,
-        [
-            lax.slice(on_input_grid, (0, i, j, 0), (b, i + h, j + w, c))
-            * kernel[size - 1 - i, size - 1 - j].reshape(1, 1, 1, c)
-            for i in range(size)
-            for j in range(size)
-        ],
+        jnp.add, [view * tap for view, tap in zip(views, taps, strict=True)]
     )
     products = [view * gradient for view in windows(x, size, stride, 0.0)]
-    kernel_gradient = jnp.stack(channel_sums(products)).reshape(kernel.shape)
+    kernel_gradient = channel_sums(products).reshape(kernel.shape)
     return x_gradient, kernel_gradient.astype(kernel.dtype)
 
 
-def channel_sums(images: list[Image]) -> list[Float[Array, " c"]]:
-    """Returns the sum over images and cells of each channel, all in one pass (CPU).
+def channel_sums(images: list[Image]) -> Float[Array, "images c"]:
+    """Returns the sum over batch and cells of each image's channels, in one pass (CPU).
 
     Reducing only blocks of rows first leaves outer axes for XLA's CPU threads and for
     the devices of a mesh to share; the second, small sum finishes the work.
@@ -161,4 +175,4 @@ def channel_sums(images: list[Image]) -> list[Float[Array, " c"]]:
         lambda sums, values: [s + v for s, v in zip(sums, values, strict=True)],
         (2, 3),
     )
-    return [jnp.sum(sums, axis=(0, 1)) for sums in partial]
+    return jnp.sum(jnp.stack(partial), axis=(1, 2))

@@ -2,8 +2,10 @@
 
 import functools
 from collections.abc import Mapping
+from typing import Any
 
 import jax
+import numpy as np
 from flax import linen as nn
 from jax import numpy as jnp
 from jaxtyping import Array, Float, UInt8
@@ -21,11 +23,11 @@ STDDEV_RGB = (58.395, 57.12, 57.375)
 BACKBONES = {"efficientnet": EfficientNet}
 
 
-def normalise(image: UInt8[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
+def normalise(image: UInt8[Array | np.ndarray, "b h w 3"]) -> Float[Array, "b h w 3"]:
     """Returns the image with ImageNet's mean and deviation taken out, float32."""
     mean = jnp.asarray(MEAN_RGB).reshape(1, 1, 1, 3)
     stddev = jnp.asarray(STDDEV_RGB).reshape(1, 1, 1, 3)
-    return (image.astype(jnp.float32) - mean) / stddev
+    return (jnp.asarray(image).astype(jnp.float32) - mean) / stddev
 
 
 class Detector(nn.Module):
@@ -45,8 +47,8 @@ class Detector(nn.Module):
     num_classes: int
     num_anchors: int
     levels: tuple[int, int]
-    backbone: Mapping[str, str | float]
-    neck: Mapping[str, str | int]
+    backbone: Mapping[str, Any]
+    neck: Mapping[str, Any]
     head: Mapping[str, int]
     batch_norm: Mapping[str, float]
     dtype: str

@@ -14,6 +14,7 @@ from efdet_jax.models.layers import (
     BatchNorm,
     Conv,
     Depthwise,
+    Feature,
     Image,
     Pointwise,
     SqueezeExcite,
@@ -77,7 +78,7 @@ class Block(nn.Module):
     norm: functools.partial[BatchNorm]
 
     @nn.compact
-    def __call__(self, x: Image, *, train: bool) -> Image:
+    def __call__(self, x: Image, *, train: bool) -> Feature:
         """Returns the block's image, with a shortcut where the shape allows one."""
         stage, inputs, c = self.stage, x, x.shape[-1]
         if stage.expand != 1:
@@ -113,7 +114,7 @@ class EfficientNet(nn.Module):
     norm: functools.partial[BatchNorm]
 
     @nn.compact
-    def __call__(self, x: Image, *, train: bool) -> dict[int, Image]:
+    def __call__(self, x: Image, *, train: bool) -> dict[int, Feature]:
         """Returns {3: C3, 4: C4, 5: C5}, each the last image before the next stride."""
         stem = round_filters(STEM_FILTERS, self.width)
         x = Conv(stem, window=3, stride=2, use_bias=False, name="stem")(x)

@@ -10,7 +10,7 @@ from flax import linen as nn
 from jax import numpy as jnp
 from jaxtyping import Array, Float
 
-from efdet_jax.models.layers import BatchNorm, Image, SeparableConv, silu
+from efdet_jax.models.layers import BatchNorm, Feature, SeparableConv, silu
 
 
 class Head(nn.Module):
@@ -30,7 +30,7 @@ class Head(nn.Module):
 
     @nn.compact
     def __call__(
-        self, features: dict[int, Image], *, train: bool
+        self, features: dict[int, Feature], *, train: bool
     ) -> Float[Array, "b a v"]:
         """Returns the predictions of all anchors: level, row, column, anchor."""
         width = next(iter(features.values())).shape[-1]

@@ -79,7 +79,9 @@ def initial_variables(
         Source: RetinaNet section 4.1, pi.
     """
 
-    def value(path: jax.tree_util.KeyPath, leaf: jax.ShapeDtypeStruct) -> np.ndarray:
+    def value(
+        path: tuple[jax.tree_util.DictKey, ...], leaf: jax.ShapeDtypeStruct
+    ) -> np.ndarray:
         name = "/".join(str(key.key) for key in path[1:])
         if name == "class_head/predict/pointwise/bias":
             bias = -np.log((1 - foreground_prior) / foreground_prior)

@@ -12,9 +12,17 @@ from jax import lax
 from jax import numpy as jnp
 from jaxtyping import Array, Float
 
-from efdet_jax.models.depthwise import channel_sums, depthwise_conv, windows
+from efdet_jax.models.depthwise import (
+    Image,
+    Resized,
+    channel_sums,
+    depthwise_conv,
+    spread_windows,
+    windows,
+)
 
-Image = Float[Array, "b h w c"]
+Feature = Float[Array, "b _ _ _"]
+"""Another size and other channels than an `Image` beside it."""
 Vector = Float[Array, " c"]
 
 zeros, ones = nn.initializers.zeros, nn.initializers.ones
@@ -57,11 +65,11 @@ def _spread(vector: Vector) -> Float[Array, "1 1 1 c"]:
     return vector.reshape(1, 1, 1, -1)
 
 
-def _sums(*images: Image) -> list[Vector]:
-    def plain(*images: Image) -> list[Vector]:
-        return [jnp.sum(i, axis=(0, 1, 2), dtype=jnp.float32) for i in images]
+def _sums(*images: Image) -> Float[Array, "images c"]:
+    def plain(*images: Image) -> Float[Array, "images c"]:
+        return jnp.stack([jnp.sum(i, (0, 1, 2), dtype=jnp.float32) for i in images])
 
-    def one_pass(*images: Image) -> list[Vector]:
+    def one_pass(*images: Image) -> Float[Array, "images c"]:
         return channel_sums(list(images))
 
     return lax.platform_dependent(*images, cpu=one_pass, default=plain)
@@ -151,7 +159,7 @@ class Conv(nn.Module):
     use_bias: bool
 
     @nn.compact
-    def __call__(self, x: Image) -> Image:
+    def __call__(self, x: Image) -> Feature:
         """Returns the convolved image."""
         shape = (self.window, self.window, x.shape[-1], self.features)
         kernel = self.param("kernel", zeros, shape)
@@ -186,8 +194,8 @@ def _product(
 ) -> Float[Array, "n d"]:
     """Returns the matrix product; its gradient transposes the narrower operand.
 
-    XLA on CPU copies the transposed left operand of `x.T @ gradient`, one of the largest
-    costs of a training step when that is the six times wider side.
+    XLA on CPU copies the transposed left operand of `x.T @ gradient`, one of the
+    largest costs of a training step when that is the six times wider side.
     """
     return x @ kernel
 
@@ -220,7 +228,7 @@ class Depthwise(nn.Module):
     stride: int
 
     @nn.compact
-    def __call__(self, x: Image) -> Image:
+    def __call__(self, x: Image) -> Resized:
         """Returns each channel convolved with its own kernel."""
         kernel = self.param("kernel", zeros, (self.window, self.window, x.shape[-1]))
         return depthwise_conv(x, kernel.astype(x.dtype), self.stride)
@@ -232,7 +240,7 @@ class SeparableConv(nn.Module):
     features: int
 
     @nn.compact
-    def __call__(self, x: Image) -> Image:
+    def __call__(self, x: Image) -> Feature:
         """Returns the convolved image at the same size."""
         x = Depthwise(3, 1, name="depthwise")(x)
         return Pointwise(self.features, use_bias=True, name="pointwise")(x)
@@ -252,23 +260,61 @@ class SqueezeExcite(nn.Module):
         return x * jax.nn.sigmoid(gate)[:, None, None, :]
 
 
-def max_pool(x: Image, target: tuple[int, int]) -> Image:
+def max_pool(x: Image, target: tuple[int, int]) -> Resized:
     """Returns `x` shrunk to `target` cells as the reference shrinks pyramid levels.
 
     Stride (size - 1) // target + 1 along each axis and a window one larger, SAME
-    padding. Written as a maximum of shifted views, because the gradient of XLA's window
-    maximum, a serial scatter on CPU, costs more than the convolutions around it.
+    padding.
     """
     strides = {
         (size - 1) // goal + 1 for size, goal in zip(x.shape[1:3], target, strict=True)
     }
     if len(strides) != 1:
         raise ValueError(f"cannot pool {x.shape[1:3]} to {target} with one stride")
-    (stride,) = strides
+    return _window_maximum(x, strides.pop())
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _window_maximum(x: Image, stride: int) -> Resized:
+    """Returns the maximum of every window of stride + 1 cells.
+
+    Written, with its gradient, as shifted views: the gradient of XLA's own window
+    maximum is a serial scatter on CPU. Where a maximum is attained more than once, as
+    in blank parts of an image, its gradient is shared evenly.
+    """
     return functools.reduce(jnp.maximum, windows(x, stride + 1, stride, -jnp.inf))
 
 
-def upsample(x: Image, target: tuple[int, int]) -> Image:
+def _window_maximum_backward(
+    stride: int, residuals: tuple[Image, Resized], gradient: Resized
+) -> tuple[Image]:
+    x, y = residuals
+    hits = [view == y for view in windows(x, stride + 1, stride, -jnp.inf)]
+    share = gradient / functools.reduce(jnp.add, [h.astype(y.dtype) for h in hits])
+    spread = functools.partial(
+        spread_windows, input_shape=x.shape, window=stride + 1, stride=stride
+    )
+    maxima = spread(y, padding_value=jnp.inf)
+    shares = spread(share, padding_value=0.0)
+    return (
+        functools.reduce(
+            jnp.add,
+            [jnp.where(x == m, s, 0.0) for m, s in zip(maxima, shares, strict=True)],
+        ),
+    )
+
+
+def _window_maximum_forward(
+    x: Image, stride: int
+) -> tuple[Resized, tuple[Image, Resized]]:
+    y = _window_maximum(x, stride)
+    return y, (x, y)
+
+
+_window_maximum.defvjp(_window_maximum_forward, _window_maximum_backward)
+
+
+def upsample(x: Image, target: tuple[int, int]) -> Resized:
     """Returns `x` enlarged to `target` cells by nearest neighbour, floor(i * in / out).
 
     The reference's legacy rule (no half-pixel centres). Exact doubling is written as a
@@ -283,7 +329,7 @@ def upsample(x: Image, target: tuple[int, int]) -> Image:
     return x[:, rows][:, :, columns]
 
 
-def resize(x: Image, target: tuple[int, int]) -> Image:
+def resize(x: Image, target: tuple[int, int]) -> Resized:
     """Returns `x` at `target` cells: pooled down, repeated up, or as it is."""
     if x.shape[1:3] == target:
         return x

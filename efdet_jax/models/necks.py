@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 
 from efdet_jax.models.layers import (
     BatchNorm,
+    Feature,
     Image,
     Pointwise,
     SeparableConv,
@@ -101,13 +102,15 @@ class Cell(nn.Module):
     norm: functools.partial[BatchNorm]
 
     @nn.compact
-    def __call__(self, features: dict[int, Image], *, train: bool) -> dict[int, Image]:
+    def __call__(
+        self, features: dict[int, Feature], *, train: bool
+    ) -> dict[int, Feature]:
         """Returns {level: output} for the levels of `features`."""
         values = {f"p{level}_in": image for level, image in features.items()}
         for node in self.nodes:
-            cells = features[node.level].shape[1:3]
+            _, height, width, _ = features[node.level].shape
             images = [
-                resize(self._lateral(node, name, values[name], train), cells)
+                resize(self._lateral(node, name, values[name], train), (height, width))
                 for name in node.inputs
             ]
             if self.fusion == "fast":
@@ -120,7 +123,7 @@ class Cell(nn.Module):
             values[node.name] = norm(conv(silu(fused)), train=train)
         return {level: values[f"p{level}_out"] for level in features}
 
-    def _lateral(self, node: Node, source: str, image: Image, train: bool) -> Image:
+    def _lateral(self, node: Node, source: str, image: Image, train: bool) -> Feature:
         if image.shape[-1] == self.width:
             return image
         name = f"{node.name}_from_{source}"
@@ -148,7 +151,9 @@ class Neck(nn.Module):
     norm: functools.partial[BatchNorm]
 
     @nn.compact
-    def __call__(self, features: dict[int, Image], *, train: bool) -> dict[int, Image]:
+    def __call__(
+        self, features: dict[int, Feature], *, train: bool
+    ) -> dict[int, Feature]:
         """Returns {level: [b h w width]} for every level, given the backbone's."""
         features = dict(features)
         top = max(features)
@@ -159,8 +164,8 @@ class Neck(nn.Module):
                     image
                 )
                 image = self.norm(name=f"p{level}_bn")(image, train=train)
-            halved = tuple(-(-size // 2) for size in image.shape[1:3])
-            features[level] = resize(image, halved)
+            _, height, width, _ = image.shape
+            features[level] = resize(image, (-(-height // 2), -(-width // 2)))
         nodes = NECKS[self.name_of_table](*self.levels)
         for index in range(self.repeats):
             cell = Cell(nodes, self.width, self.fusion, self.norm, name=f"cell_{index}")

@@ -6,7 +6,8 @@ import pickle
 import numpy as np
 import pytest
 
-from efdet_jax.data import shapes
+from efdet_jax.data import drawing, scenes, shapes
+from efdet_jax.data.figures import polygon_area
 from efdet_jax.errors import UsageError
 
 HARD = {
@@ -41,7 +42,7 @@ def drawn_mask(figure, *, size, scale):
     """Pixels that change when a figure is painted white on black."""
     canvas = np.zeros((*size, 3), np.uint8)
     white = figure._replace(colours=np.full((2, 3), 255.0), texture="solid")
-    shapes._paint(canvas, white, scale=scale)
+    drawing.paint(canvas, white, scale=scale)
     return canvas[:, :, 0] / 255
 
 
@@ -99,7 +100,7 @@ def test_order_thread_and_pickling_change_no_image():
     source = make(**HARD)
     images = [source.image(i) for i in range(12)]
     again = pickle.loads(pickle.dumps(source))
-    shapes._lay_out.cache_clear()
+    scenes.lay_out.cache_clear()
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         others = list(pool.map(again.image, reversed(range(12))))
     for image, other in zip(images, reversed(others), strict=True):
@@ -136,7 +137,7 @@ def test_without_overlap_objects_are_whole_and_apart():
     for i in range(len(source)):
         boxes = source.annotations(i).boxes
         for row, box in enumerate(boxes):
-            assert (shapes._iou(box, np.delete(boxes, row, axis=0)) < 1e-6).all()
+            assert (scenes._iou(box, np.delete(boxes, row, axis=0)) < 1e-6).all()
 
 
 def test_every_object_of_a_crowded_scene_can_be_seen():
@@ -146,8 +147,8 @@ def test_every_object_of_a_crowded_scene_can_be_seen():
         masks = [drawn_mask(f, size=(384, 512), scale=384) for f in figures]
         hidden = np.zeros((384, 512))
         for figure, mask in reversed(list(zip(figures, masks, strict=True))):
-            whole = shapes._polygon_area(figure.contours[0])
-            whole -= sum(map(shapes._polygon_area, figure.contours[1:]))
+            whole = polygon_area(figure.contours[0])
+            whole -= sum(map(polygon_area, figure.contours[1:]))
             whole *= (figure.radius * 384) ** 2
             assert (mask * (1 - hidden)).sum() > 0.3 * whole
             hidden = np.maximum(hidden, mask)
@@ -159,12 +160,6 @@ def test_an_image_may_be_empty():
     assert annotations.boxes.shape == (0, 4)
     assert annotations.area.shape == (0,)
     assert source.image(0).shape == (96, 128, 3)
-
-
-def test_every_shape_stays_inside_of_its_unit_circle():
-    for contours in shapes.SHAPES.values():
-        for contour in contours:
-            assert np.linalg.norm(contour, axis=1).max() <= 1 + 1e-9
 
 
 def test_an_index_beyond_the_end_is_an_error():

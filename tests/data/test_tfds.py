@@ -1,4 +1,6 @@
+import concurrent.futures
 import io
+import json
 import os
 import pickle
 import subprocess
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from efdet_jax.data.tfds import COCO_CATEGORIES, Tfds
+from efdet_jax.data.tfds import COCO_CATEGORIES, Tfds, _check_features
 from efdet_jax.errors import UsageError
 
 BOX = (0.1, 0.2, 0.5, 0.9)
@@ -19,70 +21,67 @@ PIXELS = [
 ]
 
 
-def write(folder, name, *, labels, is_coco, file_format="array_record"):
-    """Prepares a data set with TFDS itself: image i has the i classes `labels[:i]`."""
-    features = {
+THREE = ["cat", "dog", "eel"]
+
+
+def write(folder, name, *, labels, marks, image_key):
+    """Prepares a data set with TFDS itself: image i has i objects, of labels 0..i-1."""
+    types = {"is_crowd": np.bool_, "is_difficult": np.bool_, "area": np.int64}
+    objects = {
         "bbox": tfds.features.BBoxFeature(),
         "label": tfds.features.ClassLabel(names=labels),
+        **{mark: types[mark] for mark in marks},
     }
-    features |= (
-        {"is_crowd": np.bool_, "area": np.int64}
-        if is_coco
-        else {"is_difficult": np.bool_}
-    )
-    more = (
-        {"image/id": np.int64} if is_coco else {"image/filename": tfds.features.Text()}
-    )
+    text = tfds.features.Text()
 
-    class Builder(tfds.core.GeneratorBasedBuilder):
+    class Tiny(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         VERSION = tfds.core.Version("1.0.0")
 
         def _info(self):
+            features = {
+                "image": tfds.features.Image(encoding_format="png"),
+                image_key: np.int64 if image_key == "image/id" else text,
+                "objects": tfds.features.Sequence(objects),
+            }
             return tfds.core.DatasetInfo(
-                builder=self,
-                features=tfds.features.FeaturesDict(
-                    {
-                        "image": tfds.features.Image(encoding_format="png"),
-                        "objects": tfds.features.Sequence(features),
-                        **more,
-                    }
-                ),
+                builder=self, features=tfds.features.FeaturesDict(features)
             )
 
         def _split_generators(self, dl_manager):
-            return {"train": self._generate_examples(), "test": iter([])}
+            return {split: self._generate_examples() for split in ("train", "test")}
 
         def _generate_examples(self):
             for i, pixels in enumerate(PIXELS):
                 encoded = cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
-                objects = [
+                yield (
+                    i,
                     {
-                        "bbox": tfds.features.BBox(*BOX),
-                        "label": label,
-                        **(
-                            {"is_crowd": label == 1, "area": 7}
-                            if is_coco
-                            else {"is_difficult": label == 1}
-                        ),
-                    }
-                    for label in range(i)
-                ]
-                # Bytes, for TFDS would encode an array with TensorFlow.
-                example = {"image": io.BytesIO(encoded), "objects": objects}
-                example |= {key: 100 + i if is_coco else f"{i}.png" for key in more}
-                yield i, example
+                        # Bytes, for TFDS would encode an array with TensorFlow.
+                        "image": io.BytesIO(encoded),
+                        image_key: 100 + i if image_key == "image/id" else f"{i}.png",
+                        "objects": [
+                            {"bbox": tfds.features.BBox(*BOX), "label": label}
+                            | {m: 7 if m == "area" else label == 1 for m in marks}
+                            for label in range(i)
+                        ],
+                    },
+                )
 
-    Builder.name = name
-    Builder(data_dir=folder, file_format=file_format).download_and_prepare()
+    Tiny.name = name
+    Tiny(data_dir=folder, file_format="array_record").download_and_prepare()
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tfds")
     coco = list(COCO_CATEGORIES.values())
-    write(folder, "coco_like", labels=coco, is_coco=True)
-    write(folder, "voc_like", labels=["cat", "dog", "eel"], is_coco=False)
-    write(folder, "old", labels=["cat"], is_coco=False, file_format="tfrecord")
+    like_coco = {"marks": ("is_crowd", "area"), "image_key": "image/id"}
+    like_voc = {"marks": ("is_difficult",), "image_key": "image/filename"}
+    write(folder, "coco_like", labels=coco, **like_coco)
+    write(folder, "voc_like", labels=THREE, **like_voc)
+    write(folder, "old", labels=THREE, **like_voc)
+    info = folder / "old" / "1.0.0" / "dataset_info.json"  # Really written needs TF.
+    info.write_text(info.read_text().replace("array_record", "tfrecord"))
     tfds.core.add_data_dir(folder)
     return folder
 
@@ -107,8 +106,6 @@ def test_coco_labels_become_coco_ids(folder):
 
 
 def test_coco_categories_are_those_of_coco_itself(shared):
-    import json
-
     path = shared / "data" / "coco128" / "instances_train2017_128.json"
     categories = json.loads(path.read_bytes())["categories"]
     assert {c["id"]: c["name"] for c in categories} == COCO_CATEGORIES
@@ -137,9 +134,24 @@ def test_other_labels_get_ids_from_one(folder):
         Tfds("voc_like", "train", 2)
 
 
-def test_slices_and_empty_splits_open(folder):
+def test_a_data_set_without_boxes_is_refused():
+    with pytest.raises(UsageError, match=r"no feature 'label' .* choose a detection"):
+        _check_features(
+            "x",
+            tfds.features.FeaturesDict(
+                {
+                    "image": np.int64,
+                    "objects": tfds.features.Sequence({"bbox": np.int64}),
+                }
+            ),
+        )
+    with pytest.raises(UsageError, match="no feature 'bbox'"):
+        _check_features("x", tfds.features.FeaturesDict({"image": np.int64}))
+
+
+def test_slices_and_versions_open(folder):
     assert len(Tfds("voc_like:1.0.0", "train[:50%]", 0)) == 2
-    assert len(Tfds("voc_like", "test", 0)) == 0
+    assert len(Tfds("voc_like", "train+test", 0)) == 8
 
 
 def test_a_pickled_source_gives_the_same(folder):
@@ -149,6 +161,14 @@ def test_a_pickled_source_gives_the_same(folder):
         np.testing.assert_array_equal(source.image(i), copy.image(i))
         for a, b in zip(source.annotations(i), copy.annotations(i), strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+def test_threads_may_read_at_once(folder):
+    source = Tfds("coco_like", "train", 0)
+    alone = [source.image(i) for i in range(4)]
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        for i, image in enumerate(pool.map(source.image, [0, 1, 2, 3] * 50)):
+            np.testing.assert_array_equal(image, alone[i % 4])
 
 
 def test_mistakes_are_named_with_the_command_that_helps(folder):

@@ -63,7 +63,7 @@ def test_voc_and_coco_files_of_the_same_objects_agree(shared, tmp_path):
     stems = sorted(path.stem for path in (data / "images").glob("*.jpg"))
     (tmp_path / "ImageSets" / "Main" / "all.txt").write_text("\n".join(stems))
     voc = Voc(tmp_path, "all", 0)
-    of_coco = {coco._file_names[i]: i for i in range(len(coco))}
+    of_coco = {coco._image_path(i).name: i for i in range(len(coco))}
     for i, stem in enumerate(stems):
         ours, theirs = voc.annotations(i), coco.annotations(of_coco[f"{stem}.jpg"])
         # That COCO file was exported without turning 1-based corners into 0-based.

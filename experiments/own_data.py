@@ -1,0 +1,22 @@
+"""A small EfficientDet on images of your own: minutes to an hour on a laptop.
+
+FOLDER is a Pascal VOC folder (Annotations, ImageSets/Main, JPEGImages) or a COCO folder
+(annotations/instances_SPLIT.json and its images), with the splits train and val.
+
+python -m efdet_jax.main --config=experiments/own_data.py:FOLDER
+"""
+
+from ml_collections import ConfigDict
+
+from efdet_jax import config as config_lib
+
+
+def get_config(folder: str) -> ConfigDict:
+    config = config_lib.get_small_config(-2.5)
+    config.steps = 1000
+    config.data.train = f"{folder},train"
+    config.data.val = f"{folder},val"
+    config.data.jitter = (0.7, 1.4)
+    config.eval.every = 250
+    config.checkpoint.every = 250
+    return config
