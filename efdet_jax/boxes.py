@@ -48,13 +48,6 @@ def clip(
     return jnp.clip(boxes, 0.0, jnp.broadcast_to(limits, boxes.shape))
 
 
-def scale(
-    boxes: Float[Array | np.ndarray, "*b n 4"], factor: Float[Array | np.ndarray, "*b"]
-) -> Float[Array | np.ndarray, "*b n 4"]:
-    """Multiplies the boxes of each image by the factor of that image."""
-    return boxes * factor[..., None, None]
-
-
 def encode(
     anchors: Float[Array | np.ndarray, "*b n 4"],
     boxes: Float[Array | np.ndarray, "*b n 4"],

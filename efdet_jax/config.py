@@ -12,6 +12,9 @@ from ml_collections import ConfigDict
 
 from efdet_jax import scaling
 from efdet_jax.errors import UsageError
+from efdet_jax.models.detector import BACKBONES
+from efdet_jax.models.necks import FUSIONS, NECKS
+from efdet_jax.optim import DIRECTIONS
 
 FREE = "free"
 """The scaling source of a config whose sizes follow no phi."""
@@ -62,7 +65,7 @@ def get_config(source: str, phi: float | str) -> ConfigDict:
             "reference_batch": 64,
             "warmup_steps": _EPOCH,
             "warmup_start": 0.1,  # share of the learning rate at step 0
-            "momentum": 0.9,  # of sgd; adamw has beta1 0.9, beta2 0.999
+            "momentum": 0.9,  # of adamw: beta1
             "decoupled_weight_decay": 0.0,  # taken off kernels, scaled by the rate
             "clip_norm": 10.0,  # of the whole gradient
         }
@@ -196,6 +199,11 @@ def validate(config: ConfigDict) -> None:
       UsageError: naming key, value and remedy.
     """
     _check_scaling(config)
+    if len(config.image_size) != 2:
+        raise UsageError(
+            f"config.image_size={tuple(config.image_size)} is not a height and a width:"
+            " write --config.image_size='(512,640)'"
+        )
     top_stride = 2 ** config.model.levels[1]
     if min(config.image_size) < top_stride:
         raise UsageError(
@@ -229,11 +237,11 @@ POSITIVE = (
     "optimizer.reference_batch",
 )
 CHOICES: Mapping[str, tuple[str, ...]] = {
-    "model.backbone.name": ("efficientnet",),
-    "model.neck.name": ("bifpn",),
-    "model.neck.fusion": ("fast", "sum"),
+    "model.backbone.name": tuple(BACKBONES),
+    "model.neck.name": tuple(NECKS),
+    "model.neck.fusion": FUSIONS,
     "model.dtype": ("float32", "bfloat16"),
-    "optimizer.name": ("sgd", "adamw"),
+    "optimizer.name": tuple(DIRECTIONS),
 }
 
 

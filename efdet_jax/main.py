@@ -7,6 +7,7 @@ flags, checks, one call, a table.
 import json
 import logging
 import pathlib
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -35,9 +36,7 @@ def main(argv: list[str]) -> int:
         if _PRINT_CONFIG.value:
             sys.stdout.write(_describe(config) + "\n")
             return 0
-        flag: Any = flags.FLAGS["config"]
-        name = pathlib.Path(flag.config_filename.split(":")[0]).stem
-        workdir = prepare_workdir(_WORKDIR.value or f"runs/{name}")
+        workdir = prepare_workdir(_WORKDIR.value or f"runs/{_config_path().stem}")
         logging.basicConfig(format="%(message)s")
         logging.getLogger("efdet_jax").setLevel(logging.INFO)
         from efdet_jax import train  # Loads the input pipeline and Orbax: seconds.
@@ -55,18 +54,46 @@ def _parse(argv: list[str]) -> ConfigDict:
     """Returns the config of a command line.
 
     Raises:
-      UsageError: for a flag or a config key that does not exist.
+      UsageError: for a flag, a file or a config key that does not exist, or a value
+        that is not of its key's type.
     """
     try:
         flags.FLAGS(argv)
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
-        message = " ".join(str(error).split())
-        raise UsageError(f"command line: {message}") from error
-    except FileNotFoundError as error:
-        raise UsageError(f"--config: {error}: name a file of experiments/") from error
+    except (AttributeError, KeyError) as error:
+        raise UsageError(_unknown_key(argv, str(error))) from error
+    except (flags.Error, TypeError, ValueError) as error:
+        # An error inside of a config file comes with its traceback as text.
+        message = " ".join(str(error).split("Error: ")[-1].split())
+        raise UsageError(
+            f"command line: {message}: see the config file for its arguments, "
+            "--print_config for keys and values"
+        ) from error
     if _CONFIG.value is None:
         raise UsageError("--config is missing: name a file of experiments/")
+    if not _config_path().is_file():
+        raise UsageError(
+            f"--config={_config_path()} does not exist: name a file of experiments/"
+        )
     return _CONFIG.value
+
+
+def _config_path() -> pathlib.Path:
+    flag: Any = flags.FLAGS["config"]
+    return pathlib.Path(flag.config_filename.split(":")[0])
+
+
+def _unknown_key(argv: list[str], message: str) -> str:
+    """Returns the one line for a config key that does not exist."""
+    names = re.findall(r"\w+", message)
+    for argument in argv:
+        key = argument.lstrip("-").partition("=")[0].removeprefix("config.")
+        if names and names[0] in key.split("."):
+            hint = re.search(r"Did you mean \W*(\w+)", message)
+            remedy = f"did you mean {hint[1]}?" if hint else "--print_config lists them"
+            if key.endswith("phi"):
+                remedy = "give phi to the config file, as in experiments/phi.py:1.5"
+            return f"{argument}: there is no key config.{key}; {remedy}"
+    return f"command line: {message}"
 
 
 def _describe(config: ConfigDict) -> str:

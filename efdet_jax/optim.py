@@ -1,5 +1,7 @@
 """The learning rate over time, and the optimizer."""
 
+from collections.abc import Callable
+
 import jax
 import optax
 
@@ -31,6 +33,13 @@ def learning_rate_schedule(
     )
 
 
+DIRECTIONS: dict[str, Callable[[float], optax.GradientTransformation]] = {
+    "sgd": optax.trace,
+    "adamw": lambda momentum: optax.scale_by_adam(b1=momentum),
+}
+"""How a gradient becomes a direction, given the momentum."""
+
+
 def make_optimizer(
     schedule: optax.Schedule,
     *,
@@ -44,10 +53,9 @@ def make_optimizer(
     Differs: google/automl clips every gradient on its own to `clip_norm` before it
     clips the whole; the second alone bounds the update just as well.
     """
-    directions = {"sgd": optax.trace(momentum), "adamw": optax.scale_by_adam()}
     return optax.chain(
         optax.clip_by_global_norm(clip_norm),
-        directions[name],
+        DIRECTIONS[name](momentum),
         optax.add_decayed_weights(decoupled_weight_decay, mask=_is_kernel),
         optax.scale_by_learning_rate(schedule),
     )

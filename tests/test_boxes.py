@@ -52,12 +52,6 @@ def test_clip_moves_corners_to_the_edge_of_a_high_image():
     np.testing.assert_array_equal(boxes_lib.clip(boxes, (200, 100)), expected)
 
 
-def test_scale_multiplies_each_image_by_its_own_factor():
-    boxes = geometry.random_boxes(RNG, (2, 3), 100)
-    scaled = boxes_lib.scale(boxes, np.array([2.0, 0.5], np.float32))
-    np.testing.assert_array_equal(scaled, [boxes[0] * 2, boxes[1] / 2])
-
-
 def test_decode_undoes_encode():
     anchors, boxes = (geometry.random_boxes(RNG, (2, 500), 512) for _ in range(2))
     round_trip = boxes_lib.decode(anchors, boxes_lib.encode(anchors, boxes))
