@@ -11,7 +11,6 @@ from ml_collections import ConfigDict
 
 from efdet_jax.anchors import anchor_grid
 from efdet_jax.data.datasets import open_source
-from efdet_jax.data.labels import LabelMap
 from efdet_jax.data.source import Source
 from efdet_jax.flops import multiply_adds, num_parameters
 from efdet_jax.models.detector import Detector, abstract_variables
@@ -29,15 +28,14 @@ class Assembly(NamedTuple):
     """Of one image's forward pass."""
 
 
-def sources(config: ConfigDict) -> tuple[Source, Source]:
-    """Returns the training and the validation images of a config."""
-    opened = functools.partial(
-        open_source,
+def open_data(config: ConfigDict, spec: str) -> Source:
+    """Returns the images that `spec`, config.data.train or .val, names."""
+    return open_source(
+        spec,
         image_size=tuple(config.image_size),
         num_classes=config.model.num_classes,
         shapes=config.data.shapes.to_dict(),
     )
-    return opened(config.data.train), opened(config.data.val)
 
 
 def detector(config: ConfigDict, num_classes: int) -> Assembly:
@@ -64,5 +62,4 @@ def num_classes(config: ConfigDict) -> int:
     """Returns the outputs per anchor, reading class names only where they decide."""
     if config.model.num_classes:
         return config.model.num_classes
-    labels: LabelMap = sources(config)[0].labels
-    return labels.num_classes
+    return open_data(config, config.data.train).labels.num_classes
