@@ -91,7 +91,8 @@ class Journal:
         if self._events is None:
             # The only import of TensorFlow, seconds long: it must not delay the first
             # training step, nor those who never log.
-            os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # It chats on import.
+            # Else it announces its convolutions, of which the writer has none.
+            os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
             from clu import metric_writers
 
             writer = metric_writers.SummaryWriter(str(self.workdir))

@@ -13,10 +13,10 @@ from efdet_jax import config as config_lib
 
 def get_config(folder: str) -> ConfigDict:
     config = config_lib.get_small_config(-2.5)
-    config.steps = 1000
+    config.steps = 600
     config.data.train = f"{folder},train"
     config.data.val = f"{folder},val"
     config.data.jitter = (0.7, 1.4)
-    config.eval.every = 250
-    config.checkpoint.every = 250
+    config.eval.every = 200
+    config.checkpoint.every = 200
     return config

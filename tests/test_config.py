@@ -1,70 +1,164 @@
-"""The config's own promises: phi decides the sizes, and a run is what it says."""
-
-import importlib.util
-import pathlib
+import inspect
 
 import pytest
 from ml_collections import ConfigDict
 
-from efdet_jax import assemble
+from efdet_jax import assemble, optim, postprocess, scaling, train
 from efdet_jax import config as config_lib
+from efdet_jax.anchors import anchor_grid
+from efdet_jax.config import check_devices, derived_sizes, lookup, validate
+from efdet_jax.data.shapes import Shapes
 from efdet_jax.errors import UsageError
-from efdet_jax.scaling import DETECTORS
-
-EXPERIMENTS = sorted((pathlib.Path(__file__).parents[1] / "experiments").glob("*.py"))
-ARGUMENTS = {"phi": "-1.5", "own_data": "{folder}"}
-
-
-def load(path: pathlib.Path, *arguments: str) -> ConfigDict:
-    """Returns the config of an experiment file."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.get_config(*arguments)
+from efdet_jax.losses import detection_loss
+from efdet_jax.models.detector import BACKBONES, Detector
+from efdet_jax.models.heads import Head
+from efdet_jax.models.layers import BatchNorm
+from efdet_jax.models.necks import Neck
 
 
-@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
-def test_every_experiment_is_valid_documented_and_short(path: pathlib.Path):
-    arguments = [ARGUMENTS[path.stem]] if path.stem in ARGUMENTS else []
-    config = load(path, *arguments)
-    config_lib.validate(config)
-    assert config.is_locked
-    text = path.read_text()
-    assert f"python -m efdet_jax.main --config=experiments/{path.stem}.py" in text
-    body = text.split('"""')[2]
-    assert len(body.strip().splitlines()) <= 25
+@pytest.fixture
+def config():
+    return config_lib.get_config("table", 3)
 
 
-def test_every_published_detector_has_its_experiment():
-    names = {path.stem for path in EXPERIMENTS}
-    assert {f"d{phi}" for phi in DETECTORS} <= names
+@pytest.mark.parametrize("phi", scaling.DETECTORS)
+def test_every_published_size_is_valid(phi):
+    validate(config_lib.get_config("table", phi))
 
 
-@pytest.mark.parametrize("key", config_lib.derived_sizes(DETECTORS[0]))
-def test_every_size_that_phi_sets_is_held_to_phi(key: str):
-    config = config_lib.get_config("table", 0)
-    changed = config_lib.derived_sizes(DETECTORS["7x"])[key]
-    if changed == config_lib.lookup(config, key):
-        changed = config_lib.derived_sizes(DETECTORS[7])[key]
-    section, _, name = key.rpartition(".")
-    parent = config_lib.lookup(config, section) if section else config
-    parent[name] = changed
-    with pytest.raises(UsageError, match=f"config.{key}=.*contradicts phi=0"):
-        config_lib.validate(config)
-    config.scaling.source = config_lib.FREE
-    config_lib.validate(config)
+@pytest.mark.parametrize("phi", [-4, -2.5, 0, 0.1, 3.7])
+def test_every_size_of_the_law_is_valid(phi):
+    validate(config_lib.get_config("law", phi))
+    validate(config_lib.get_small_config(phi))
 
 
-def test_every_device_gets_as_many_images():
-    config = config_lib.get_small_config(-3.0)
-    config_lib.check_devices(config, 8)
-    with pytest.raises(UsageError, match=r"config.batch_size=16 .* 3 devices"):
-        config_lib.check_devices(config, 3)
-    config.eval.batch_size = 12
-    with pytest.raises(UsageError, match=r"config.eval.batch_size=12 .* 8 devices"):
-        config_lib.check_devices(config, 8)
+def test_a_key_that_does_not_exist_cannot_be_set(config):
+    with pytest.raises(AttributeError, match="phi"):
+        config.phi = 4
+    with pytest.raises(AttributeError, match="widht"):
+        config.model.neck.widht = 96
+
+
+def arguments(function):
+    """The names of what a function or a module takes by keyword."""
+    names = {
+        name
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+    }
+    return names - {"self", "parent", "name"}
+
+
+# What the code gives besides the section.
+SECTIONS = {
+    "model": (Detector, {"num_anchors"}),
+    "model.backbone": (BACKBONES["efficientnet"], {"norm"}),
+    "model.head": (Head, {"values_per_anchor", "num_anchors", "norm"}),
+    "model.batch_norm": (BatchNorm, set()),
+    "anchors": (anchor_grid, {"image_size", "levels"}),
+    "loss": (detection_loss, {"outputs", "targets"}),
+    "postprocess": (postprocess.postprocess, {"outputs", "anchors", "image_size"}),
+}
+
+
+@pytest.mark.parametrize("key", SECTIONS)
+def test_a_section_is_the_arguments_of_one_callable(key, config):
+    function, given = SECTIONS[key]
+    keys = set(lookup(config, key)) - ({"name"} if "backbone" in key else set())
+    assert keys == arguments(function) - given
+
+
+def test_the_sections_that_choose_by_name_have_no_dead_key_either(config):
+    neck = {"name"} | (arguments(Neck) - {"name_of_table", "levels", "norm"})
+    assert set(config.model.neck) == neck
+    schedule = arguments(optim.learning_rate_schedule) - {"batch_size", "steps"}
+    assert set(train.SCHEDULE_KEYS) == schedule
+    optimizer = {"name"} | (arguments(optim.make_optimizer) - {"schedule"})
+    assert set(config.optimizer) == schedule | optimizer
+    shapes = arguments(Shapes) - {"split", "num_images", "image_size"}
+    assert set(config.data.shapes) == shapes | {"num_train", "num_val"}
+
+
+def test_phi_decides_as_many_keys_as_a_size_has_fields():
+    size = scaling.DETECTORS[3]
+    assert len(derived_sizes(size)) == len(size)
+
+
+OTHER = {
+    "image_size": (512, 640),
+    "model.levels": (3, 6),
+    "model.backbone.width": 3.5,
+    "model.backbone.depth": 3.5,
+    "model.neck.width": 96,
+    "model.neck.repeats": 2,
+    "model.neck.fusion": "sum",
+    "model.head.repeats": 9,
+    "anchors.scale": 3.0,
+}
+
+
+def test_every_size_of_phi_is_contradicted_below(config):
+    assert set(OTHER) == set(derived_sizes(scaling.DETECTORS[3]))
+
+
+@pytest.mark.parametrize("key", OTHER)
+@pytest.mark.parametrize("source", ["table", "law"])
+def test_a_size_that_contradicts_phi_is_refused_until_sizes_are_free(source, key):
+    config = config_lib.get_config(source, 3)
+    *sections, name = key.split(".")
+    section = lookup(config, ".".join(sections)) if sections else config
+    section[name] = OTHER[key]
+    with pytest.raises(UsageError) as refusal:
+        validate(config)
+    message = str(refusal.value)
+    assert "\n" not in message
+    for word in (f"config.{key}=", str(OTHER[key]), "phi=3", source, "free"):
+        assert word in message
+    config.scaling.source = "free"
+    validate(config)
+
+
+def test_the_smallest_image_has_one_cell_at_the_top(config):
+    config.scaling.source = "free"
+    config.image_size = (128, 128)
+    validate(config)
+    config.image_size = (640, 127)
+    with pytest.raises(UsageError, match=r"config.image_size=\(640, 127\).*128"):
+        validate(config)
+    config.model.levels = (3, 6)
+    validate(config)
+
+
+@pytest.mark.parametrize("key", config_lib.POSITIVE)
+@pytest.mark.parametrize("value", [0, -1])
+def test_a_count_must_be_positive(key, value, config):
+    *sections, name = key.split(".")
+    section = lookup(config, ".".join(sections)) if sections else config
+    section[name] = value
+    with pytest.raises(UsageError, match=f"config.{key}={value} "):
+        validate(config)
+
+
+@pytest.mark.parametrize("key", config_lib.CHOICES)
+def test_a_choice_is_one_of_those_that_exist(key, config):
+    config.scaling.source = "free"
+    section = lookup(config, key.rpartition(".")[0])
+    for choice in config_lib.CHOICES[key]:
+        section[key.rpartition(".")[2]] = choice
+        validate(config)
+    section[key.rpartition(".")[2]] = "nonsense"
+    with pytest.raises(UsageError, match=f"config.{key}=nonsense .*{choice}"):
+        validate(config)
+
+
+@pytest.mark.parametrize("key", ["batch_size", "eval.batch_size"])
+def test_every_device_gets_as_many_images_as_the_others(key):
+    config = ConfigDict({"batch_size": 24, "eval": {"batch_size": 24}})
+    for devices in (1, 2, 8, 24):
+        check_devices(config, devices)
+    config.update_from_flattened_dict({key: 20})
+    with pytest.raises(UsageError, match=f"config.{key}=20 .* 8 devices.* of 8"):
+        check_devices(config, 8)
 
 
 def test_classes_are_counted_from_the_data_unless_the_heads_are_published():

@@ -91,9 +91,6 @@ def _normalise(
 def _normalise_forward(
     x: Image, scale: Vector, bias: Vector, epsilon: float
 ) -> tuple[tuple[Image, Vector, Vector], tuple[Image, Vector, Vector, Vector]]:
-    # The barriers make XLA compute an image once and read it, instead of computing the
-    # convolution before it again inside every reduction and product that follows.
-    x = lax.optimization_barrier(x)
     n = x.size // x.shape[-1]
     total, total_squares = _sums(x, lax.square(x.astype(jnp.float32)))
     mean = total / n
@@ -111,7 +108,7 @@ def _normalise_backward(
 ) -> tuple[Image, Vector, Vector]:
     del epsilon
     x, scale, mean, inverse = residuals
-    gradient = lax.optimization_barrier(gradients[0])
+    gradient = gradients[0]
     n = x.size // x.shape[-1]
     total, total_x = _sums(gradient, gradient * x)
     scale_gradient = (total_x - mean * total) * inverse
@@ -205,7 +202,6 @@ def _product_backward(
     gradient: Float[Array, "n d"],
 ) -> tuple[Float[Array, "n c"], Float[Array, "c d"]]:
     x, kernel = residuals
-    gradient = lax.optimization_barrier(gradient)
     if x.shape[1] <= gradient.shape[1]:
         kernel_gradient = x.T @ gradient
     else:

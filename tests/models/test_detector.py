@@ -216,8 +216,8 @@ def test_a_training_step_has_the_losses_and_gradient_norm_of_the_reference(
         (l2, "reg_l2_loss"),
     ):
         np.testing.assert_allclose(found, expected[name], rtol=2e-4, err_msg=name)
-    # In float64 the norm is 216.840; one maximum of a pool here is so nearly shared that
-    # rounding decides which cell gets its gradient, which is worth a thousandth.
+    # In float64 the norm is 216.840; rounding decides which of two nearly equal cells
+    # of a pool gets the gradient, which is worth a thousandth.
     np.testing.assert_allclose(norm, expected["raw_global_norm"], rtol=2e-3)
 
 

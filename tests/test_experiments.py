@@ -1,0 +1,112 @@
+import importlib.util
+import json
+import pathlib
+
+import cv2
+import numpy as np
+import pytest
+
+from efdet_jax import assemble, config, scaling
+from efdet_jax.errors import UsageError
+
+FOLDER = pathlib.Path(__file__).parents[1] / "experiments"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
+PUBLISHED = {f"d{phi}": phi for phi in scaling.DETECTORS}
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def draw(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.full((40, 60, 3), 128, np.uint8))
+
+
+@pytest.fixture
+def coco_folder(tmp_path):
+    """A person's own data: one image and box per split, two classes."""
+    for index, split in enumerate(("train", "val")):
+        draw(tmp_path / split / "a.png")
+        image = {"id": 1, "file_name": "a.png", "height": 40, "width": 60}
+        box = {
+            "id": 1,
+            "image_id": 1,
+            "category_id": index + 5,
+            "bbox": [5, 6, 20, 15],
+            "area": 300,
+            "iscrowd": 0,
+        }
+        categories = [{"id": 5, "name": "cat"}, {"id": 6, "name": "dog"}]
+        content = {"images": [image], "annotations": [box], "categories": categories}
+        path = tmp_path / "annotations" / f"instances_{split}.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(content))
+    return tmp_path
+
+
+def build(name, coco_folder):
+    arguments = {"own_data": [str(coco_folder)], "phi": ["1.5"]}.get(name, [])
+    return load(name).get_config(*arguments)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_experiment_builds_and_is_valid(name, coco_folder):
+    built = build(name, coco_folder)
+    assert built.is_locked
+    config.validate(built)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_experiment_says_its_own_command(name):
+    command = f"python -m efdet_jax.main --config=experiments/{name}.py"
+    assert command in load(name).__doc__
+    assert len((FOLDER / f"{name}.py").read_text().splitlines()) <= 35
+
+
+def test_every_published_detector_is_an_experiment():
+    assert set(PUBLISHED) <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_experiments_are_the_published_recipe(name):
+    phi = PUBLISHED[name]
+    expected = config.get_config("table", phi)
+    expected.model.num_classes = 90
+    # 500 epochs in the paper's first version, 300 and 600 in its last.
+    expected.steps *= 2 if phi in (7, "7x") else 1
+    assert load(name).get_config().to_dict() == expected.to_dict()
+    described = load(name).__doc__
+    assert f"EfficientDet-D{phi} " in described
+    size = scaling.DETECTORS[phi].image_size
+    assert f"{size} x {size}" in described
+    assert " AP " in described
+
+
+def test_the_classes_of_own_data_come_from_the_data(coco_folder):
+    built = build("own_data", coco_folder)
+    train, val = (
+        assemble.open_data(built, spec) for spec in (built.data.train, built.data.val)
+    )
+    assert len(train) == len(val) == 1
+    assert train.labels.names == ("cat", "dog")
+    assert assemble.num_classes(built) == 2
+
+
+def test_the_quickstart_is_a_small_law_on_drawn_images(coco_folder):
+    built = build("quickstart", coco_folder)
+    assert built.scaling.source == "law"
+    assert built.scaling.phi < 0
+    train, val = (
+        assemble.open_data(built, spec) for spec in (built.data.train, built.data.val)
+    )
+    assert len(val) == 256
+    assert train.labels == val.labels
+
+
+def test_a_phi_that_is_no_number_is_refused():
+    with pytest.raises(UsageError, match="phi=big"):
+        load("phi").get_config("big")

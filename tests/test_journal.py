@@ -1,0 +1,115 @@
+import json
+
+import pytest
+
+from efdet_jax import config as config_lib
+from efdet_jax.errors import UsageError
+from efdet_jax.journal import Journal, prepare_workdir
+
+
+class Silent:
+    """Stands in for TensorBoard's writer, which takes seconds to load."""
+
+    def write_scalars(self, step, values):
+        pass
+
+
+@pytest.fixture
+def journal(tmp_path):
+    journal = Journal(tmp_path)
+    journal._events = Silent()
+    return journal
+
+
+def rows(journal):
+    lines = (journal.workdir / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_every_scalar_is_a_line_with_its_step(journal):
+    journal.scalars(10, {"loss": 1.5})
+    journal.scalars(20, {"loss": 1.25, "AP": 0.5})
+    assert rows(journal) == [
+        {"step": 10, "loss": 1.5},
+        {"step": 20, "loss": 1.25, "AP": 0.5},
+    ]
+
+
+def test_what_is_no_number_is_null_in_every_file(journal):
+    journal.scalars(1, {"loss": float("nan"), "norm": float("inf")})
+    journal.result({"AP": float("nan"), "status": "diverged", "step": 1})
+    assert rows(journal) == [{"step": 1, "loss": None, "norm": None}]
+    text = (journal.workdir / "result.json").read_text()
+    assert json.loads(text) == {"AP": None, "status": "diverged", "step": 1}
+
+
+def test_a_result_replaces_the_one_before(journal):
+    journal.result({"step": 1, "AP": 0.1})
+    journal.result({"step": 2})
+    result = json.loads((journal.workdir / "result.json").read_text())
+    assert result == {"step": 2}
+    assert {path.name for path in journal.workdir.iterdir()} == {"result.json"}
+
+
+def test_resuming_forgets_what_was_logged_after_the_checkpoint(journal):
+    config = config_lib.get_small_config(-3.0)
+    for step in range(1, 8):
+        journal.scalars(step, {"loss": float(step)})
+    journal.start(config, from_step=5)
+    assert [row["step"] for row in rows(journal)] == [1, 2, 3, 4, 5]
+    journal.start(config, from_step=0)
+    assert rows(journal) == []
+
+
+def test_config_json_has_the_resolved_config_and_the_versions(journal):
+    config = config_lib.get_small_config(-3.0)
+    journal.start(config, from_step=0)
+    written = json.loads((journal.workdir / "config.json").read_text())
+    assert written["config"] == json.loads(config.to_json())
+    packages = {"efdet-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint"}
+    assert packages <= set(written["versions"])
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("model.neck.width", 96),
+        ("model.num_classes", 7),
+        ("anchors.octaves", 2),
+        ("optimizer.name", "sgd"),
+    ],
+)
+def test_a_workdir_of_another_model_is_refused(journal, key, value):
+    config = config_lib.get_small_config(-3.0)
+    journal.check_resumable(config)
+    journal.start(config, from_step=0)
+    journal.check_resumable(config)
+    before = config_lib.lookup(config, key)
+    config.update_from_flattened_dict({key: value})
+    with pytest.raises(
+        UsageError, match=f"config.{key}={before}, not {value}.*workdir"
+    ):
+        journal.check_resumable(config)
+
+
+def test_a_run_may_go_on_longer_or_slower(journal):
+    config = config_lib.get_small_config(-3.0)
+    journal.start(config, from_step=0)
+    config.steps *= 2
+    config.optimizer.learning_rate /= 2
+    journal.check_resumable(config)
+
+
+def test_a_workdir_is_made_with_its_parents_and_left_empty(tmp_path):
+    workdir = prepare_workdir(str(tmp_path / "a/b"))
+    assert workdir.is_dir()
+    assert not list(workdir.iterdir())
+    prepare_workdir(str(workdir))
+
+
+def test_a_workdir_below_a_file_is_refused_by_name(tmp_path):
+    (tmp_path / "file").touch()
+    path = f"{tmp_path}/file/run"
+    with pytest.raises(UsageError, match=f"--workdir={path} .*choose") as refusal:
+        prepare_workdir(path)
+    assert "\n" not in str(refusal.value)

@@ -1,0 +1,109 @@
+import cv2
+import numpy as np
+import pytest
+
+from efdet_jax.pictures import class_colour, draw_comparison, write_pictures
+
+NAMES = ("cat", "dog")
+GREY = np.full((400, 600, 3), 90, np.uint8)
+NO_BOXES = np.zeros((0, 4), np.float32)
+NOTHING = {
+    "boxes": NO_BOXES,
+    "classes": np.zeros(0, np.int32),
+    "found_boxes": NO_BOXES,
+    "found_scores": np.zeros(0, np.float32),
+    "found_classes": np.zeros(0, np.int32),
+}
+SOFT = 20  # edges of lines are softened
+BOX = np.float32([[100, 150, 300, 450]])
+
+
+def draw(image=GREY, **changes):
+    return draw_comparison(image, **(NOTHING | changes), names=NAMES)
+
+
+def changed(picture):
+    """Where the left and the right half differ from the image."""
+    difference = (picture != np.concatenate([GREY, GREY], 1)).any(-1)
+    return difference[:, :600], difference[:, 600:]
+
+
+def check_colour(pixel, colour):
+    np.testing.assert_allclose(pixel.astype(int), colour, atol=SOFT)
+
+
+def test_without_boxes_both_halves_are_the_image():
+    np.testing.assert_array_equal(draw(), np.concatenate([GREY, GREY], 1))
+
+
+def test_the_truth_is_white_on_the_left_only():
+    picture = draw(boxes=BOX, classes=np.int32([1]))
+    left, right = changed(picture)
+    assert not right.any()
+    for row, column in ((100, 300), (300, 300), (200, 150), (200, 450)):
+        assert (picture[row, column] > 255 - SOFT).all()
+    assert not left[120:280, 170:430].any()
+
+
+def test_padding_rows_are_not_drawn():
+    boxes, classes = np.zeros((3, 4), np.float32), np.full(3, -1, np.int32)
+    np.testing.assert_array_equal(draw(boxes=boxes, classes=classes), draw())
+
+
+def test_detections_have_their_classes_colour_on_the_right_only():
+    picture = draw(
+        found_boxes=BOX, found_scores=np.float32([0.9]), found_classes=np.int32([1])
+    )
+    left, right = changed(picture)
+    assert not left.any()
+    check_colour(picture[200, 600 + 150], class_colour(1))
+    # The label stands above the box.
+    assert right[:100].any()
+
+
+def test_detections_that_nobody_would_act_on_are_left_out():
+    picture = draw(
+        found_boxes=BOX, found_scores=np.float32([0.1]), found_classes=np.int32([0])
+    )
+    np.testing.assert_array_equal(picture, draw())
+
+
+def test_the_best_detection_is_on_top():
+    picture = draw(
+        found_boxes=np.concatenate([BOX, BOX]),
+        found_scores=np.float32([0.9, 0.5]),
+        found_classes=np.int32([0, 1]),
+    )
+    check_colour(picture[200, 600 + 150], class_colour(0))
+
+
+@pytest.mark.parametrize(
+    "box", [[0, 0, 5, 5], [-50, -50, 2, 700], [390, 590, 400, 600]]
+)
+def test_boxes_at_and_beyond_the_border_are_drawn(box):
+    boxes = np.float32([box])
+    picture = draw(boxes=boxes, classes=np.int32([0]))
+    assert picture.shape == (400, 1200, 3)
+    assert changed(picture)[0].any()
+
+
+def test_small_images_are_enlarged_with_their_boxes():
+    image = np.full((100, 130, 3), 90, np.uint8)
+    picture = draw(image, boxes=np.float32([[25, 30, 75, 100]]), classes=np.int32([0]))
+    assert picture.shape == (400, 2 * 520, 3)
+    assert (picture[200, 4 * 30] > 255 - SOFT).all()
+
+
+def test_ten_classes_have_colours_that_can_be_told_apart():
+    colours = np.array([class_colour(i) for i in range(10)], int)
+    distance = np.abs(colours[:, None] - colours[None]).sum(-1) + 999 * np.eye(10)
+    assert distance.min() > 30
+
+
+def test_files_hold_the_pictures_in_rgb(tmp_path):
+    pictures = [GREY.copy(), np.zeros((4, 5, 3), np.uint8)]
+    pictures[0][:, :, 0] = 200
+    paths = write_pictures(str(tmp_path), pictures)
+    assert paths == [f"{tmp_path}/00.png", f"{tmp_path}/01.png"]
+    for path, picture in zip(paths, pictures, strict=True):
+        np.testing.assert_array_equal(cv2.imread(path)[:, :, ::-1], picture)
