@@ -5,6 +5,7 @@ and a knob cannot be dead. phi is an argument of `get_config`, not something to 
 afterwards: sizes have been derived from it by then, and `validate` holds them to it.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from ml_collections import ConfigDict
 from efdet_jax import scaling
 from efdet_jax.errors import UsageError
 from efdet_jax.models.detector import BACKBONES
+from efdet_jax.models.efficientnet import FEATURE_LEVELS
 from efdet_jax.models.necks import FUSIONS, NECKS
 from efdet_jax.optim import DIRECTIONS
 
@@ -204,19 +206,33 @@ def validate(config: ConfigDict) -> None:
             f"config.image_size={tuple(config.image_size)} is not a height and a width:"
             " write --config.image_size='(512,640)'"
         )
-    top_stride = 2 ** config.model.levels[1]
-    if min(config.image_size) < top_stride:
+    for key, (lowest, highest) in LIMITS.items():
+        value = lookup(config, key)
+        if not lowest <= value <= highest:
+            limits = (
+                f"{lowest} or more" if highest == _ANY else f"{lowest} to {highest}"
+            )
+            raise UsageError(
+                f"config.{key}={value} is out of range: set it to {limits}"
+            )
+    first, top = config.model.levels
+    if first != FEATURE_LEVELS[0] or top < FEATURE_LEVELS[-1]:
+        raise UsageError(
+            f"config.model.levels={(first, top)} do not suit the backbone: start at "
+            f"{FEATURE_LEVELS[0]} and end at {FEATURE_LEVELS[-1]} or above"
+        )
+    if min(config.image_size) < 2**top:
         raise UsageError(
             f"config.image_size={tuple(config.image_size)} is smaller than the stride "
-            f"{top_stride} of the top level {config.model.levels[1]}: use at least "
-            f"{top_stride} or fewer levels (config.model.levels)"
+            f"{2**top} of the top level {top}: use at least {2**top} or fewer levels "
+            "(config.model.levels)"
         )
-    for key in POSITIVE:
-        if not lookup(config, key) > 0:
-            raise UsageError(
-                f"config.{key}={lookup(config, key)} must be positive: set it to 1 "
-                "or more"
-            )
+    jitter = tuple(config.data.jitter)
+    if len(jitter) != 2 or not 0 < jitter[0] <= jitter[1]:
+        raise UsageError(
+            f"config.data.jitter={jitter} is no range of scales: write smallest and "
+            "largest, such as --config.data.jitter='(0.5,1.5)'"
+        )
     for key, choices in CHOICES.items():
         if lookup(config, key) not in choices:
             raise UsageError(
@@ -225,17 +241,34 @@ def validate(config: ConfigDict) -> None:
             )
 
 
-POSITIVE = (
-    "batch_size",
-    "steps",
-    "log_every",
-    "eval.every",
-    "eval.batch_size",
-    "checkpoint.every",
-    "checkpoint.keep",
-    "data.max_boxes",
-    "optimizer.reference_batch",
-)
+_ANY = math.inf
+LIMITS: Mapping[str, tuple[float, float]] = {
+    "batch_size": (1, _ANY),
+    "steps": (1, _ANY),
+    "log_every": (1, _ANY),
+    "ema_decay": (0, 1),
+    "foreground_prior": (1e-6, 0.5),
+    "l2_loss": (0, _ANY),
+    "model.num_classes": (0, _ANY),
+    "model.neck.width": (1, _ANY),
+    "model.neck.repeats": (1, _ANY),
+    "model.head.repeats": (0, _ANY),
+    "model.backbone.survival_prob": (0.01, 1),
+    "anchors.octaves": (1, _ANY),
+    "optimizer.reference_batch": (1, _ANY),
+    "optimizer.warmup_steps": (0, _ANY),
+    "data.max_boxes": (1, _ANY),
+    "data.num_threads": (0, _ANY),
+    "postprocess.max_candidates": (1, _ANY),
+    "postprocess.max_detections": (1, _ANY),
+    "eval.every": (1, _ANY),
+    "eval.batch_size": (1, _ANY),
+    "eval.pictures": (0, _ANY),
+    "checkpoint.every": (1, _ANY),
+    "checkpoint.keep": (1, _ANY),
+}
+"""Smallest and largest value of what would fail late, or silently mean nothing."""
+
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "model.backbone.name": tuple(BACKBONES),
     "model.neck.name": tuple(NECKS),

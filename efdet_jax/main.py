@@ -58,7 +58,7 @@ def _parse(argv: list[str]) -> ConfigDict:
         that is not of its key's type.
     """
     try:
-        flags.FLAGS(argv)
+        stray = flags.FLAGS(argv)[1:]
     except (AttributeError, KeyError) as error:
         raise UsageError(_unknown_key(argv, str(error))) from error
     except (flags.Error, TypeError, ValueError) as error:
@@ -68,6 +68,10 @@ def _parse(argv: list[str]) -> ConfigDict:
             f"command line: {message}: see the config file for its arguments, "
             "--print_config for keys and values"
         ) from error
+    if stray:
+        raise UsageError(
+            f"command line: {stray[0]} belongs to no flag: write --{stray[0]}"
+        )
     if _CONFIG.value is None:
         raise UsageError("--config is missing: name a file of experiments/")
     if not _config_path().is_file():

@@ -1,5 +1,6 @@
 """How far a run is and where its time goes, for the terminal and the log."""
 
+import math
 import resource
 import sys
 import time
@@ -32,10 +33,15 @@ class Clock:
         return batch
 
     def report(self, batch_size: int) -> dict[str, float]:
-        """Returns the speed of the interval, the share of waiting, host memory."""
+        """Returns the speed of the interval, the share of waiting, host memory.
+
+        The speed is not a number where the interval has no step: the first of a run
+        compiles and is not counted.
+        """
         elapsed = time.monotonic() - self._interval_start
+        speed = self._steps * batch_size / elapsed if self._steps else math.nan
         return {
-            "images_per_second": self._steps * batch_size / elapsed,
+            "images_per_second": speed,
             "input_wait_share": self._waited / elapsed,
             "host_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
         }

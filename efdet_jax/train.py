@@ -219,19 +219,24 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
             progress.first_step(clock.seconds() - seconds_before)
             clock.restart()
         is_last = step == config.steps
-        if step % config.log_every == 0 or is_last:
+        is_saving = stop.requested or step % config.checkpoint.every == 0 or is_last
+        is_logging = step % config.log_every == 0 or is_last
+        if is_saving or is_logging:
             logged = {name: float(v) for name, v in jax.device_get(metrics).items()}
-            logged |= clock.report(config.batch_size)
-            journal.scalars(step, logged)
-            if not math.isfinite(logged["loss"]):
-                journal.result(result | {"step": step, "status": "diverged"})
-                raise Diverged(
-                    f"the loss became {logged['loss']} by step {step}: lower "
-                    "--config.optimizer.learning_rate and start in a new --workdir"
-                )
-            progress.show(step, logged["loss"], logged["images_per_second"])
-            result["images_per_second"] = logged["images_per_second"]
-            clock.restart()
+            # Before it is saved: no checkpoint may hold what is not a number.
+            for name in ("loss", "gradient_norm"):
+                if not math.isfinite(logged[name]):
+                    journal.result(result | {"step": step, "status": "diverged"})
+                    raise Diverged(
+                        f"the {name} became {logged[name]} by step {step}: lower "
+                        "--config.optimizer.learning_rate and start in a new --workdir"
+                    )
+            if is_logging:
+                logged |= clock.report(config.batch_size)
+                journal.scalars(step, logged)
+                progress.show(step, logged["loss"], logged["images_per_second"])
+                result["images_per_second"] = logged["images_per_second"]
+                clock.restart()
         if step % config.eval.every == 0 or is_last:
             evaluation = evaluator(state.ema)
             journal.scalars(step, evaluation.metrics)
@@ -242,10 +247,10 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
             journal.result(result)
             progress.evaluated(step, evaluation.metrics)
             clock.restart()
-        if stop.requested or step % config.checkpoint.every == 0 or is_last:
+        if is_saving:
             extra = {"batches": batches.get_state(), "result": result}
             run.checkpoints.save(step, state, extra | {"seconds": clock.seconds()})
-        if stop.requested and not is_last:
+        if is_saving and stop.requested and not is_last:
             journal.result(result | {"step": step, "status": "interrupted"})
             break
     run.checkpoints.close()

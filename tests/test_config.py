@@ -129,13 +129,32 @@ def test_the_smallest_image_has_one_cell_at_the_top(config):
     validate(config)
 
 
-@pytest.mark.parametrize("key", config_lib.POSITIVE)
-@pytest.mark.parametrize("value", [0, -1])
-def test_a_count_must_be_positive(key, value, config):
+@pytest.mark.parametrize("key", config_lib.LIMITS)
+def test_a_number_out_of_its_range_is_refused(key, config):
+    config.scaling.source = "free"
     *sections, name = key.split(".")
     section = lookup(config, ".".join(sections)) if sections else config
-    section[name] = value
-    with pytest.raises(UsageError, match=f"config.{key}={value} "):
+    lowest, highest = config_lib.LIMITS[key]
+    for value in (lowest - 1, highest + 1):
+        if abs(value) == float("inf"):
+            continue
+        section[name] = type(section[name])(value)
+        with pytest.raises(UsageError, match=f"config.{key}={section[name]} "):
+            validate(config)
+
+
+@pytest.mark.parametrize("levels", [(3, 4), (4, 7), (2, 7)])
+def test_levels_must_hold_those_of_the_backbone(levels, config):
+    config.scaling.source = "free"
+    config.model.levels = levels
+    with pytest.raises(UsageError, match=r"config.model.levels=\(., .\) .* 3 .* 5"):
+        validate(config)
+
+
+@pytest.mark.parametrize("jitter", [(0.5,), (2.0, 1.0), (0.0, 1.0)])
+def test_jitter_is_a_range(jitter, config):
+    config.data.jitter = jitter
+    with pytest.raises(UsageError, match=r"config.data.jitter=\("):
         validate(config)
 
 

@@ -73,6 +73,10 @@ MISTAKES = {
         (D3, "--config.model.neck.widht=1"),
         ("config.model.neck.widht", "did you mean width?"),
     ),
+    "a key without its dashes": (
+        (D3, "config.steps=4"),
+        ("config.steps=4", "--config.steps=4"),
+    ),
     "an unknown section": (
         (D3, "--config.modle.neck.width=8"),
         ("config.modle.neck.width", "did you mean model?"),
