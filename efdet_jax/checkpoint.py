@@ -4,7 +4,6 @@ import pathlib
 from typing import NamedTuple
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 
 from efdet_jax.structures import Tree
@@ -65,12 +64,3 @@ class Checkpoints:
         """Waits until everything is on disk."""
         self._manager.wait_until_finished()
         self._manager.close()
-
-
-def flat_arrays(tree: Tree) -> dict[str, np.ndarray]:
-    """Returns {"params/backbone/stem/kernel": array, …} of a tree of dicts."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf)
-        for path, leaf in leaves
-    }

@@ -98,7 +98,7 @@ def train_step(
     )
     metrics = named | {
         "loss": total,
-        "gradient_norm": optax.global_norm(gradients),
+        "gradient_norm": optax.tree.norm(gradients),
         "learning_rate": jnp.asarray(schedule(state.step)),
         "positives_per_image": jnp.mean(targets.num_positives),
     }

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from jax import numpy as jnp
 
-from efdet_jax.checkpoint import Checkpoints, flat_arrays
+from efdet_jax.checkpoint import Checkpoints
 from efdet_jax.train_step import TrainState
 
 
@@ -47,11 +47,3 @@ def test_an_empty_folder_restores_nothing(tmp_path):
     checkpoints = Checkpoints(tmp_path / "new", keep=1)
     assert checkpoints.restore_latest(state(0)) is None
     checkpoints.close()
-
-
-def test_flat_names_join_the_keys_of_a_tree():
-    flat = flat_arrays(
-        {"params": {"head": {"kernel": jnp.ones(2)}, "bias": jnp.ones(1)}}
-    )
-    assert set(flat) == {"params/head/kernel", "params/bias"}
-    assert all(isinstance(value, np.ndarray) for value in flat.values())

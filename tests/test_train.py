@@ -11,10 +11,11 @@ import jax
 import numpy as np
 import pytest
 import tiny
+from oracles.trees import flat_arrays
 
 from efdet_jax import assemble, train
 from efdet_jax import mesh as meshes
-from efdet_jax.checkpoint import Checkpoints, flat_arrays
+from efdet_jax.checkpoint import Checkpoints
 from efdet_jax.errors import UsageError
 
 ROOT = pathlib.Path(__file__).parents[1]

@@ -8,10 +8,10 @@ import optax
 import pytest
 from jax import numpy as jnp
 from oracles import published, recorded
+from oracles.trees import flat_arrays
 
 from efdet_jax import config, scaling
 from efdet_jax.anchors import anchor_grid
-from efdet_jax.checkpoint import flat_arrays
 from efdet_jax.flops import num_parameters
 from efdet_jax.losses import detection_loss, l2_loss
 from efdet_jax.models.detector import (

@@ -5,9 +5,9 @@ import jax
 import numpy as np
 import pytest
 from oracles import published
+from oracles.trees import flat_arrays
 
 from efdet_jax import assemble, config
-from efdet_jax.checkpoint import flat_arrays
 from efdet_jax.models.detector import abstract_variables
 from efdet_jax.models.initial import initial_variables
 
