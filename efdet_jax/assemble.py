@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from efdet_jax.anchors import anchor_grid
 from efdet_jax.data.datasets import open_source
 from efdet_jax.data.source import Source
+from efdet_jax.errors import UsageError
 from efdet_jax.flops import multiply_adds, num_parameters
 from efdet_jax.models.detector import Detector, abstract_variables
 
@@ -28,14 +29,25 @@ class Assembly(NamedTuple):
     """Of one image's forward pass."""
 
 
-def open_data(config: ConfigDict, spec: str) -> Source:
-    """Returns the images that `spec`, config.data.train or .val, names."""
-    return open_source(
+def open_data(config: ConfigDict, split: str) -> Source:
+    """Returns the images that config.data.train or config.data.val names.
+
+    Raises:
+      UsageError: they cannot be opened, there are none, or they have no classes.
+    """
+    spec = config.data[split]
+    source = open_source(
         spec,
         image_size=tuple(config.image_size),
         num_classes=config.model.num_classes,
         shapes=config.data.shapes.to_dict(),
     )
+    for what, count in (("images", len(source)), ("classes", len(source.labels.ids))):
+        if count == 0:
+            raise UsageError(
+                f"config.data.{split}={spec} has no {what}: check its path"
+            )
+    return source
 
 
 def detector(config: ConfigDict, num_classes: int) -> Assembly:
@@ -62,4 +74,4 @@ def num_classes(config: ConfigDict) -> int:
     """Returns the outputs per anchor, reading class names only where they decide."""
     if config.model.num_classes:
         return config.model.num_classes
-    return open_data(config, config.data.train).labels.num_classes
+    return open_data(config, "train").labels.num_classes

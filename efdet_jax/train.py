@@ -140,8 +140,8 @@ def open_run(config: ConfigDict, workdir: pathlib.Path) -> Run:
         workdir holds a run of another model.
     """
     check_devices(config, jax.device_count())
-    train_source = assemble.open_data(config, config.data.train)
-    val_source = assemble.open_data(config, config.data.val)
+    train_source = assemble.open_data(config, "train")
+    val_source = assemble.open_data(config, "val")
     check_same_labels(train_source.labels, val_source.labels)
     journal = Journal(workdir)
     journal.check_resumable(config)

@@ -1,4 +1,5 @@
 import inspect
+import json
 
 import pytest
 from ml_collections import ConfigDict
@@ -187,3 +188,19 @@ def test_classes_are_counted_from_the_data_unless_the_heads_are_published():
     assert assemble.num_classes(config) == 5
     config.model.num_classes = 90
     assert assemble.num_classes(config) == 90
+
+
+@pytest.mark.parametrize("missing", ["images", "categories"])
+def test_data_with_nothing_in_it_is_refused_by_its_key(missing, config, tmp_path):
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "height": 4, "width": 6}],
+        "annotations": [],
+        "categories": [{"id": 1, "name": "cat"}],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(content | {missing: []}))
+    (tmp_path / "a.png").touch()
+    config.model.num_classes = 0
+    config.data.val = f"coco:{tmp_path}/a.json,{tmp_path}"
+    what = {"images": "images", "categories": "classes"}[missing]
+    with pytest.raises(UsageError, match=f"config.data.val=.* has no {what}"):
+        assemble.open_data(config, "val")

@@ -88,9 +88,7 @@ def test_published_experiments_are_the_published_recipe(name):
 
 def test_the_classes_of_own_data_come_from_the_data(coco_folder):
     built = build("own_data", coco_folder)
-    train, val = (
-        assemble.open_data(built, spec) for spec in (built.data.train, built.data.val)
-    )
+    train, val = (assemble.open_data(built, split) for split in ("train", "val"))
     assert len(train) == len(val) == 1
     assert train.labels.names == ("cat", "dog")
     assert assemble.num_classes(built) == 2
@@ -100,9 +98,7 @@ def test_the_quickstart_is_a_small_law_on_drawn_images(coco_folder):
     built = build("quickstart", coco_folder)
     assert built.scaling.source == "law"
     assert built.scaling.phi < 0
-    train, val = (
-        assemble.open_data(built, spec) for spec in (built.data.train, built.data.val)
-    )
+    train, val = (assemble.open_data(built, split) for split in ("train", "val"))
     assert len(val) == 256
     assert train.labels == val.labels
 

@@ -15,7 +15,6 @@ from jaxtyping import Float, Int, UInt8
 
 from efdet_jax.data import transforms
 from efdet_jax.data.source import Source
-from efdet_jax.errors import UsageError
 from efdet_jax.structures import BACKGROUND, Annotations, Batch
 
 _PREFETCHED_BATCHES = 2
@@ -51,7 +50,7 @@ def train_batches(
     the crop's offset out, so it maps sizes back but not positions.
 
     Args:
-      source: the images; may be smaller than a batch.
+      source: the images, at least one; may be fewer than a batch.
       image_size: height and width of the network input, pixels.
       batch_size: images per batch on this host.
       max_boxes: rows of ground truth per image.
@@ -64,12 +63,7 @@ def train_batches(
     Returns:
       An iterator of `Batch`; `get_state` and `set_state` exchange a small dict that
       survives JSON and continues with exactly the next batch.
-
-    Raises:
-      UsageError: if the source has no images.
     """
-    if len(source) == 0:
-        raise UsageError("data: the training split has no images; check its path")
     augment = functools.partial(
         _augmented,
         source=source,
