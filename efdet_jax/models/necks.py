@@ -21,9 +21,9 @@ from efdet_jax.models.layers import (
     Pointwise,
     SeparableConv,
     ones,
-    resize,
     silu,
 )
+from efdet_jax.models.resample import resize
 
 
 class Node(NamedTuple):

@@ -166,54 +166,6 @@ def test_squeeze_excite_scales_channels_by_a_gate_of_the_whole_image():
     np.testing.assert_allclose(y, x * gate[:, None, None], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("size", [(8, 6), (7, 5), (2, 3), (9, 2)])
-def test_pooling_equals_loops_whose_padding_never_wins(size):
-    x = random((2, *size, 3)) - 10
-    half = tuple(-(-side // 2) for side in size)
-    y = layers.resize(jnp.asarray(x, jnp.float32), half)
-    np.testing.assert_allclose(y, convolution.max_pool(x, 3, 2), rtol=1e-6)
-
-
-@pytest.mark.parametrize("size", [(6, 4), (5, 3)])
-def test_the_gradient_of_pooling_equals_central_differences(size):
-    x = random((1, *size, 2))
-    half = tuple(-(-side // 2) for side in size)
-    weights = random((1, *half, 2), seed=1)
-    _, pull = jax.vjp(lambda x: layers.max_pool(x, half), jnp.asarray(x, jnp.float32))
-    expected = convolution.numerical_gradient(
-        lambda x: (convolution.max_pool(x, 3, 2) * weights).sum(), x
-    )
-    found = pull(jnp.asarray(weights, jnp.float32))[0]
-    np.testing.assert_allclose(found, expected, atol=1e-5)
-
-
-def test_pooling_that_needs_two_strides_is_refused():
-    with pytest.raises(ValueError, match="one stride"):
-        layers.max_pool(jnp.zeros((1, 8, 8, 1)), (4, 2))
-
-
-@pytest.mark.parametrize(
-    ("size", "target"), [((3, 4), (6, 8)), ((3, 4), (5, 7)), ((1, 2), (2, 3))]
-)
-def test_enlarging_repeats_the_cell_at_floor_i_in_out(size, target):
-    x = random((2, *size, 3)).astype(np.float32)
-    weights = random((2, *target, 3), seed=1).astype(np.float32)
-    y, pull = jax.vjp(lambda x: layers.resize(x, target), jnp.asarray(x))
-    expected, gradient = np.zeros((2, *target, 3)), np.zeros(x.shape)
-    for i in range(target[0]):
-        for j in range(target[1]):
-            si, sj = i * size[0] // target[0], j * size[1] // target[1]
-            expected[:, i, j] = x[:, si, sj]
-            gradient[:, si, sj] += weights[:, i, j]
-    np.testing.assert_array_equal(y, expected)
-    np.testing.assert_allclose(pull(jnp.asarray(weights))[0], gradient, atol=1e-5)
-
-
-def test_a_feature_at_its_size_stays_as_it_is():
-    x = jnp.asarray(random((1, 3, 4, 2)), jnp.float32)
-    assert layers.resize(x, (3, 4)) is x
-
-
 def test_drop_path_drops_whole_images_and_keeps_the_mean():
     x = jnp.ones((4000, 1, 2, 3))
     y = np.asarray(layers.drop_path(x, 0.8, jax.random.key(0)))
