@@ -223,6 +223,9 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         is_logging = step % config.log_every == 0 or is_last
         if is_saving or is_logging:
             logged = {name: float(v) for name, v in jax.device_get(metrics).items()}
+            if is_logging:
+                logged |= clock.report(config.batch_size)
+                journal.scalars(step, logged)
             # Before it is saved: no checkpoint may hold what is not a number.
             for name in ("loss", "gradient_norm"):
                 if not math.isfinite(logged[name]):
@@ -232,8 +235,6 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
                         "--config.optimizer.learning_rate and start in a new --workdir"
                     )
             if is_logging:
-                logged |= clock.report(config.batch_size)
-                journal.scalars(step, logged)
                 progress.show(step, logged["loss"], logged["images_per_second"])
                 result["images_per_second"] = logged["images_per_second"]
                 clock.restart()
