@@ -170,7 +170,8 @@ def evaluate_only(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         raise UsageError(f"--workdir={workdir} has no checkpoint: train there first")
     evaluator = make_evaluator(config, run.assembly, run.val_source, run.mesh)
     evaluation = evaluator(restored.state.ema)
-    result = restored.progress["result"] | evaluation.metrics | {"step": restored.step}
+    now = {"step": restored.step, "seconds": restored.progress["seconds"]}
+    result = restored.progress["result"] | evaluation.metrics | now
     run.journal.pictures(restored.step, evaluation.pictures)
     run.journal.result(result)
     run.journal.close()
@@ -195,6 +196,7 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         "step": 0,
         "params": run.assembly.params,
         "multiply_adds": run.assembly.multiply_adds,
+        "images_per_second": math.nan,  # until the first report
     }
     seconds_before = 0.0
     if restored := run.checkpoints.restore_latest(state):
