@@ -14,7 +14,7 @@ from efdet_jax.data.datasets import open_source
 from efdet_jax.data.source import Source
 from efdet_jax.errors import UsageError
 from efdet_jax.flops import multiply_adds, num_parameters
-from efdet_jax.models.detector import Detector, abstract_variables
+from efdet_jax.models.detector import Detector, abstract_variables, create
 
 
 class Assembly(NamedTuple):
@@ -30,7 +30,7 @@ class Assembly(NamedTuple):
 
 
 def open_data(config: ConfigDict, split: str) -> Source:
-    """Returns the images that config.data.train or config.data.val names.
+    """Returns the data that config.data.train or .val names, in classes of its own.
 
     Raises:
       UsageError: they cannot be opened, there are none, or they have no classes.
@@ -39,7 +39,6 @@ def open_data(config: ConfigDict, split: str) -> Source:
     source = open_source(
         spec,
         image_size=tuple(config.image_size),
-        num_classes=config.model.num_classes,
         shapes=config.data.shapes.to_dict(),
     )
     for what, count in (("images", len(source)), ("classes", len(source.labels.ids))):
@@ -52,16 +51,17 @@ def open_data(config: ConfigDict, split: str) -> Source:
 
 def detector(config: ConfigDict, num_classes: int) -> Assembly:
     """Returns the detector of a config; computes no weights, touches no device."""
-    sections = config.model.to_dict() | {"num_classes": num_classes}
-    anchors = config.anchors.to_dict()
-    num_anchors = anchors["octaves"] * len(anchors["aspect_ratios"])
-    model = Detector(num_anchors=num_anchors, **sections)
+    section = config.model.copy_and_resolve_references()
+    section.num_classes = num_classes
+    model = create(section)
     image_size = tuple(config.image_size)
     variables = abstract_variables(model, image_size)
     image = jax.ShapeDtypeStruct((1, *image_size, 3), jnp.float32)
     return Assembly(
         model=model,
-        anchors=anchor_grid(image_size, levels=model.levels, **anchors),
+        anchors=anchor_grid(
+            image_size, levels=model.levels, **config.model.anchors.to_dict()
+        ),
         variables=variables,
         params=num_parameters(variables["params"]),
         multiply_adds=multiply_adds(

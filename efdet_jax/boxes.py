@@ -40,7 +40,7 @@ def iou(
 
 
 def clip(
-    boxes: Float[Array | np.ndarray, "*b n 4"], image_size: tuple[int, int]
+    boxes: Float[Array | np.ndarray, "*b n 4"], image_size: tuple[float, float]
 ) -> Float[Array, "*b n 4"]:
     """Moves every corner that lies outside an image of (height, width) to its edge."""
     height, width = image_size

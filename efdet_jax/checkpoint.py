@@ -60,7 +60,33 @@ class Checkpoints:
         )
         return Restored(step, restored["state"], restored["progress"])
 
+    def latest_progress(self) -> dict | None:
+        """Returns what the newest checkpoint holds beside the state, None if none."""
+        step = self._manager.latest_step()
+        if step is None:
+            return None
+        items = ocp.args.Composite(progress=ocp.args.JsonRestore())
+        return self._manager.restore(step, args=items)["progress"]
+
     def close(self) -> None:
         """Waits until everything is on disk."""
         self._manager.wait_until_finished()
         self._manager.close()
+
+
+def read_latest(folder: pathlib.Path) -> Restored | None:
+    """Returns the newest checkpoint as NumPy arrays, whatever its model; or None.
+
+    The fields of `state` are those that were saved, by name.
+    """
+    with ocp.CheckpointManager(
+        folder.resolve(), item_names=("state", "progress")
+    ) as manager:
+        step = manager.latest_step()
+        if step is None:
+            return None
+        items = ocp.args.Composite(
+            state=ocp.args.StandardRestore(), progress=ocp.args.JsonRestore()
+        )
+        restored = manager.restore(step, args=items)
+    return Restored(step, restored["state"], restored["progress"])

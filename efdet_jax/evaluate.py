@@ -1,6 +1,6 @@
 """Predicting a whole data set and scoring it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -25,7 +25,7 @@ class Prediction(NamedTuple):
 
     detections: Detections
     image_index: Int[Array | np.ndarray, " b"]
-    scale: Float[Array | np.ndarray, " b"]
+    scale: Float[Array | np.ndarray, "b 2"]
 
 
 PredictStep = Callable[[Tree, Batch], Prediction]
@@ -44,6 +44,7 @@ def make_predict_step(
     mesh: Mesh,
     *,
     image_size: tuple[int, int],
+    normalisation: Mapping[str, tuple[float, float, float]],
     **settings: Any,
 ) -> PredictStep:
     """Returns a compiled (variables, batch) → `Prediction`.
@@ -53,11 +54,13 @@ def make_predict_step(
       anchors: its anchors.
       mesh: the devices; results come back whole on each of them, whatever the mesh.
       image_size: height and width of the network input.
+      normalisation: arguments of `normalise`.
       **settings: of `postprocess`.
     """
 
     def predict(variables: Tree, batch: Batch) -> Prediction:
-        outputs: Any = model.apply(variables, normalise(batch.image), train=False)
+        image = normalise(batch.image, **normalisation)
+        outputs: Any = model.apply(variables, image, train=False)
         detections = postprocess(outputs, anchors, image_size=image_size, **settings)
         return Prediction(detections, batch.image_index, batch.scale)
 
@@ -79,6 +82,9 @@ def evaluate(
     num_pictures: int,
 ) -> Evaluation:
     """Scores every image of `source` exactly once.
+
+    Differs: google/automl scores boxes that reach beyond the image as they are; here
+      they are cut at its borders, where annotations end too.
 
     Args:
       predict_step: from `make_predict_step`.
@@ -103,20 +109,13 @@ def evaluate(
             boxes, scores, classes = (x[row][kept] for x in prediction.detections)
             truth = annotations[index]
             limits = np.array([truth.height, truth.width] * 2, np.float32)
-            in_image = np.clip(boxes * prediction.scale[row], 0, limits)
+            scale = np.tile(prediction.scale[row], 2)
+            in_image = np.clip(boxes * scale, 0, limits)
             found.append((np.full(len(boxes), index), in_image, scores, classes))
             # Process 0 has its own rows first among those of all processes.
             if len(pictures) < num_pictures and row < len(batch.image):
-                drawn = draw_comparison(
-                    np.asarray(batch.image[row]),
-                    np.asarray(batch.boxes[row]),
-                    np.asarray(batch.classes[row]),
-                    boxes,
-                    scores,
-                    classes,
-                    names=source.labels.names,
-                )
-                pictures.append(drawn)
+                found_here = (in_image / scale, scores, classes)
+                pictures.append(_draw(batch, row, found_here, source.labels.names))
     if (times_seen != 1).any():
         raise RuntimeError(
             f"images not seen exactly once: {np.flatnonzero(times_seen != 1)}"
@@ -133,6 +132,19 @@ def evaluate(
     return Evaluation(figures.summary, pictures)
 
 
+def _draw(
+    batch: Batch, row: int, found: Sequence[np.ndarray], names: Sequence[str]
+) -> np.ndarray:
+    """Returns a picture of one image with its boxes, scores and classes found."""
+    return draw_comparison(
+        np.asarray(batch.image[row]),
+        np.asarray(batch.boxes[row]),
+        np.asarray(batch.classes[row]),
+        *found,
+        names=names,
+    )
+
+
 def make_evaluator(
     config: ConfigDict, assembly: Assembly, source: Source, mesh: Mesh
 ) -> Callable[[Tree], Evaluation]:
@@ -143,6 +155,7 @@ def make_evaluator(
         assembly.anchors,
         mesh,
         image_size=image_size,
+        normalisation=config.normalise.to_dict(),
         **config.postprocess.to_dict(),
     )
 
@@ -151,6 +164,8 @@ def make_evaluator(
             source,
             image_size=image_size,
             batch_size=config.eval.batch_size // jax.process_count(),
+            resize=config.data.resize,
+            pad_colour=tuple(config.normalise.mean),
             max_boxes=config.data.max_boxes,
             num_threads=config.data.num_threads,
             shard=(jax.process_index(), jax.process_count()),

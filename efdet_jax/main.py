@@ -7,20 +7,17 @@ flags, checks, one call, a table.
 import json
 import logging
 import pathlib
-import re
 import sys
 from collections.abc import Mapping
 from typing import Any
 
 from absl import flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
 
-from efdet_jax.config import validate
-from efdet_jax.errors import EXIT_CODES, UsageError
+from efdet_jax import command
 from efdet_jax.journal import prepare_workdir
 from efdet_jax.memory import use_huge_pages
 
-_CONFIG = config_flags.DEFINE_config_file("config", help_string="Experiment to run.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Default: runs/NAME_OF_CONFIG.")
 _MODE = flags.DEFINE_enum("mode", "train", ["train", "eval"], "eval: evaluate only.")
 _PRINT_CONFIG = flags.DEFINE_bool(
@@ -30,74 +27,23 @@ _PRINT_CONFIG = flags.DEFINE_bool(
 
 def main(argv: list[str]) -> int:
     """Runs one command line; returns the exit code."""
-    try:
-        config = _parse(argv)
-        validate(config)
-        if _PRINT_CONFIG.value:
-            sys.stdout.write(_describe(config) + "\n")
-            return 0
-        workdir = prepare_workdir(_WORKDIR.value or f"runs/{_config_path().stem}")
-        logging.basicConfig(format="%(message)s")
-        logging.getLogger("efdet_jax").setLevel(logging.INFO)
-        from efdet_jax import train  # Loads the input pipeline and Orbax: seconds.
-
-        run = train.train if _MODE.value == "train" else train.evaluate_only
-        result = run(config, workdir)
-    except tuple(EXIT_CODES) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return EXIT_CODES[type(error)]
-    sys.stdout.write(_table(result, workdir))
-    return 0
+    return command.run(_train_or_score, argv)
 
 
-def _parse(argv: list[str]) -> ConfigDict:
-    """Returns the config of a command line.
-
-    Raises:
-      UsageError: for a flag, a file or a config key that does not exist, or a value
-        that is not of its key's type.
-    """
-    try:
-        stray = flags.FLAGS(argv)[1:]
-    except (AttributeError, KeyError) as error:
-        raise UsageError(_unknown_key(argv, str(error))) from error
-    except (flags.Error, TypeError, ValueError) as error:
-        # An error inside of a config file comes with its traceback as text.
-        message = " ".join(str(error).split("Error: ")[-1].split())
-        raise UsageError(
-            f"command line: {message}: see the config file for its arguments, "
-            "--print_config for keys and values"
-        ) from error
-    if stray:
-        raise UsageError(
-            f"command line: {stray[0]} belongs to no flag: write --{stray[0]}"
-        )
-    if _CONFIG.value is None:
-        raise UsageError("--config is missing: name a file of experiments/")
-    if not _config_path().is_file():
-        raise UsageError(
-            f"--config={_config_path()} does not exist: name a file of experiments/"
-        )
-    return _CONFIG.value
-
-
-def _config_path() -> pathlib.Path:
-    flag: Any = flags.FLAGS["config"]
-    return pathlib.Path(flag.config_filename.split(":")[0])
-
-
-def _unknown_key(argv: list[str], message: str) -> str:
-    """Returns the one line for a config key that does not exist."""
-    names = re.findall(r"\w+", message)
-    for argument in argv:
-        key = argument.lstrip("-").partition("=")[0].removeprefix("config.")
-        if names and names[0] in key.split("."):
-            hint = re.search(r"Did you mean \W*(\w+)", message)
-            remedy = f"did you mean {hint[1]}?" if hint else "--print_config lists them"
-            if key.endswith("phi"):
-                remedy = "give phi to the config file, as in experiments/phi.py:1.5"
-            return f"{argument}: there is no key config.{key}; {remedy}"
-    return f"command line: {message}"
+def _train_or_score(config: ConfigDict) -> None:
+    if _PRINT_CONFIG.value:
+        sys.stdout.write(_describe(config) + "\n")
+        return
+    name = command.config_path().stem
+    workdir = prepare_workdir(_WORKDIR.value or f"runs/{name}")
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("efdet_jax").setLevel(logging.INFO)
+    # These load the input pipeline and Orbax: seconds.
+    if _MODE.value == "train":
+        from efdet_jax.train import train as run
+    else:
+        from efdet_jax.score import score as run
+    sys.stdout.write(_table(run(config, workdir), workdir))
 
 
 def _describe(config: ConfigDict) -> str:

@@ -1,15 +1,57 @@
 """The learning rate over time, and the optimizer."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Collection
 
 import jax
 import optax
+from jax import numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int
 
 from efdet_jax.structures import Tree
 
 
+def _cosine(peak: float, warmup_steps: int, steps: int) -> optax.Schedule:
+    decay = optax.cosine_decay_schedule(peak, steps - warmup_steps)
+    return lambda step: decay(step - warmup_steps)
+
+
+def _automl_cosine(peak: float, warmup_steps: int, steps: int) -> optax.Schedule:
+    decay_steps = steps - warmup_steps
+    return lambda step: 0.5 * peak * (1 + jnp.cos(jnp.pi * step / decay_steps))
+
+
+def _stepwise(peak: float, warmup_steps: int, steps: int) -> optax.Schedule:
+    del warmup_steps
+    drops = {steps * 2 // 3: 0.1, steps * 5 // 6: 0.1}
+    return optax.piecewise_constant_schedule(peak, drops)
+
+
+def _polynomial(peak: float, warmup_steps: int, steps: int) -> optax.Schedule:
+    del warmup_steps
+    return optax.polynomial_schedule(peak, 0.0, power=0.9, transition_steps=steps)
+
+
+SCHEDULES: dict[str, Callable[[float, int, int], optax.Schedule]] = {
+    "cosine": _cosine,
+    "automl_cosine": _automl_cosine,
+    "stepwise": _stepwise,
+    "polynomial": _polynomial,
+}
+"""The rate after warm-up, given its peak, the steps of warm-up and all steps.
+
+"cosine" falls from the peak at the end of warm-up to 0 at the last step. The others
+are google/automl's. Its cosine forgets to subtract the warm-up from the step: the rate
+jumps down a little after warm-up, reaches 0 one warm-up early and climbs again.
+"stepwise" falls to a tenth after two and after two and a half thirds of all steps;
+"polynomial" falls with (1 - step / steps) ** 0.9.
+"""
+
+
 def learning_rate_schedule(
     *,
+    schedule: str,
     learning_rate: float,
     reference_batch: int,
     batch_size: int,
@@ -17,20 +59,21 @@ def learning_rate_schedule(
     warmup_start: float,
     steps: int,
 ) -> optax.Schedule:
-    """Returns linear warm-up, then one half cosine down to 0 at `steps`.
+    """Returns linear warm-up from `warmup_start`, then one of `SCHEDULES`.
 
     The learning rate is stated for `reference_batch` images and scaled in proportion to
-    `batch_size`. Differs: google/automl's cosine does not subtract the warm-up, so that
-    it reaches 0 early and climbs again, and its warm-up starts at an absolute 0.008
-    whatever the batch; here it starts at the share `warmup_start` of the scaled rate.
+    `batch_size`; `warmup_start` is not scaled. Source: google/automl, tf2/train_lib.py.
     """
     peak = learning_rate * batch_size / reference_batch
-    return optax.warmup_cosine_decay_schedule(
-        init_value=warmup_start * peak,
-        peak_value=peak,
-        warmup_steps=min(warmup_steps, steps - 1),
-        decay_steps=steps,
-    )
+    warmup_steps = min(warmup_steps, steps - 1)
+    after = SCHEDULES[schedule](peak, warmup_steps, steps)
+
+    def rate(step: Int[ArrayLike, "..."]) -> Float[Array, "..."]:
+        share = step / max(warmup_steps, 1)
+        during = warmup_start + share * (peak - warmup_start)
+        return jnp.where(jnp.asarray(step) < warmup_steps, during, after(step))
+
+    return rate
 
 
 DIRECTIONS: dict[str, Callable[[float], optax.GradientTransformation]] = {
@@ -47,8 +90,11 @@ def make_optimizer(
     momentum: float,
     decoupled_weight_decay: float,
     clip_norm: float,
+    frozen: Collection[str] = (),
 ) -> optax.GradientTransformation:
     """Returns clip, then momentum or Adam, then decay of kernels, then the rate.
+
+    Parameters of the parts named in `frozen` keep their values.
 
     Differs: google/automl clips every gradient on its own to `clip_norm` before it
     clips the whole; the second alone bounds the update just as well.
@@ -58,7 +104,15 @@ def make_optimizer(
         DIRECTIONS[name](momentum),
         optax.add_decayed_weights(decoupled_weight_decay, mask=_is_kernel),
         optax.scale_by_learning_rate(schedule),
+        optax.masked(
+            optax.set_to_zero(),
+            functools.partial(_parts_in, names=frozen),
+        ),
     )
+
+
+def _parts_in(params: Tree, *, names: Collection[str]) -> Tree:
+    return {part: part in names for part in params}
 
 
 def _is_kernel(params: Tree) -> Tree:

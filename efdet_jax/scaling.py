@@ -6,7 +6,9 @@ is what the papers say of it. They are two facts and they differ: `differences` 
 where, and a test holds the list.
 """
 
+import functools
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from efdet_jax.errors import UsageError
@@ -41,6 +43,8 @@ class DetectorSize(NamedTuple):
     fusion: str
     max_level: int
     anchor_scale: float
+    lite: bool = False
+    """EfficientNet-Lite's backbone, ReLU6, pixels scaled to -1..1."""
 
 
 BACKBONES: dict[str, BackboneSize] = {
@@ -65,6 +69,7 @@ def _row(
     fusion: str = "fast",
     max_level: int = TOP_LEVEL,
     anchor_scale: float = 4.0,
+    lite: bool = False,
 ) -> DetectorSize:
     width, depth, _ = BACKBONES[backbone]
     return DetectorSize(
@@ -77,6 +82,7 @@ def _row(
         fusion,
         max_level,
         anchor_scale,
+        lite,
     )
 
 
@@ -95,6 +101,21 @@ DETECTORS: dict[int | str, DetectorSize] = {
 
 D6 and above add features without weights ("for stability", google/automl), D7 enlarges
 its anchors and D7x adds a level; neither paper's equations say so.
+"""
+
+_lite = functools.partial(_row, fusion="sum", lite=True)
+LITE_DETECTORS: dict[int | str, DetectorSize] = {
+    0: _lite("b0", 320, 64, 3, 3, anchor_scale=3.0),
+    1: _lite("b1", 384, 88, 4, 3, anchor_scale=3.0),
+    2: _lite("b2", 448, 112, 5, 3, anchor_scale=3.0),
+    3: _lite("b3", 512, 160, 6, 4),
+    "3x": _lite("b3", 640, 200, 6, 4, anchor_scale=3.0),
+    4: _lite("b4", 640, 224, 7, 4),
+}
+"""EfficientDet-Lite0..Lite4 and Lite3x: made for 8-bit integers on phones.
+
+Source: google/automl, efficientdet/hparams_config.py. Backbone multipliers are those of
+B0..B4; which parts they leave alone is `models.efficientnet.EfficientNet.lite`.
 """
 
 
@@ -157,16 +178,29 @@ def detector_table(phi: float | str) -> DetectorSize:
     Raises:
       UsageError: for any other phi.
     """
-    if phi not in DETECTORS:
-        known = ", ".join(map(str, DETECTORS))
+    return _look_up(DETECTORS, phi)
+
+
+def lite_table(phi: float | str) -> DetectorSize:
+    """Returns the published EfficientDet-Lite of phi 0..4, or "3x".
+
+    Raises:
+      UsageError: for any other phi.
+    """
+    return _look_up(LITE_DETECTORS, phi)
+
+
+def _look_up(table: Mapping[int | str, DetectorSize], phi: float | str) -> DetectorSize:
+    if phi not in table:
+        known = ", ".join(map(str, table))
         raise UsageError(
             f"phi={phi} is not in the published table: use one of {known}, "
             "or the law, which takes any real number"
         )
-    return DETECTORS[phi]
+    return table[phi]
 
 
-SOURCES = {"table": detector_table, "law": detector_law}
+SOURCES = {"table": detector_table, "lite": lite_table, "law": detector_law}
 """Where sizes come from, by the name that a config gives."""
 
 

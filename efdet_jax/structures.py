@@ -43,8 +43,8 @@ class Batch(NamedTuple):
     classes: Int[Array | np.ndarray, "b m"]
     image_index: Int[Array | np.ndarray, " b"]
     """Position in the source; -1 for a row that only fills the last batch."""
-    scale: Float[Array | np.ndarray, " b"]
-    """Multiplies input pixels to give pixels of the original image."""
+    scale: Float[Array | np.ndarray, "b 2"]
+    """Multiplies rows and columns of the input to give those of the original image."""
 
 
 class Outputs(NamedTuple):

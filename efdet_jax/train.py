@@ -5,6 +5,7 @@ import logging
 import math
 import pathlib
 import signal
+from collections.abc import Mapping
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -15,22 +16,27 @@ from ml_collections import ConfigDict
 
 from efdet_jax import assemble
 from efdet_jax import mesh as meshes
-from efdet_jax.checkpoint import Checkpoints
-from efdet_jax.config import check_devices
-from efdet_jax.data.datasets import check_same_labels
+from efdet_jax.data.labels import network_labels
 from efdet_jax.data.pipeline import train_batches
+from efdet_jax.data.relabelled import relabelled
 from efdet_jax.data.source import Source
-from efdet_jax.errors import Diverged, Interrupted, UsageError
+from efdet_jax.errors import Diverged, Interrupted
 from efdet_jax.evaluate import make_evaluator
-from efdet_jax.journal import Journal
-from efdet_jax.models.initial import initial_variables
 from efdet_jax.optim import learning_rate_schedule, make_optimizer
 from efdet_jax.progress import Clock, Progress
+from efdet_jax.run import first_result, initial_values, open_run
+from efdet_jax.structures import Tree
 from efdet_jax.train_step import TrainState, initial_state, train_step
 
 _LOG = logging.getLogger(__name__)
 
-SCHEDULE_KEYS = ("learning_rate", "reference_batch", "warmup_steps", "warmup_start")
+SCHEDULE_KEYS = (
+    "schedule",
+    "learning_rate",
+    "reference_batch",
+    "warmup_steps",
+    "warmup_start",
+)
 """Keys of config.optimizer that say how the rate goes; the others, what it scales."""
 
 
@@ -43,21 +49,20 @@ class Training(NamedTuple):
 
 
 def make_training(
-    config: ConfigDict, assembly: assemble.Assembly, mesh: Mesh
+    config: ConfigDict,
+    assembly: assemble.Assembly,
+    variables: Mapping[str, Tree],
+    mesh: Mesh,
 ) -> Training:
-    """Returns the step and initial state of a config, laid out on a mesh."""
+    """Returns the step of a config, and its state before it, laid out on a mesh."""
     optimizer_config = config.optimizer.to_dict()
     schedule = learning_rate_schedule(
         batch_size=config.batch_size,
         steps=config.steps,
         **{name: optimizer_config.pop(name) for name in SCHEDULE_KEYS},
     )
-    optimizer = make_optimizer(schedule, **optimizer_config)
-    variables = initial_variables(
-        assembly.variables,
-        seed=config.seed,
-        foreground_prior=config.foreground_prior,
-    )
+    frozen = ("backbone",) if config.model.frozen.backbone else ()
+    optimizer = make_optimizer(schedule, frozen=frozen, **optimizer_config)
     everywhere = meshes.everywhere(mesh)
     state = jax.jit(
         functools.partial(initial_state, optimizer=optimizer), out_shardings=everywhere
@@ -66,6 +71,7 @@ def make_training(
         train_step,
         model=assembly.model,
         anchors=assembly.anchors,
+        normalisation=config.normalise.to_dict(),
         optimizer=optimizer,
         schedule=schedule,
         match_iou=config.assign.match_iou,
@@ -111,6 +117,8 @@ def _batches(config: ConfigDict, source: Source) -> grain.DatasetIterator:
         source,
         image_size=tuple(config.image_size),
         batch_size=config.batch_size // hosts,
+        resize=config.data.resize,
+        pad_colour=tuple(config.normalise.mean),
         max_boxes=config.data.max_boxes,
         flip=config.data.flip,
         jitter=tuple(config.data.jitter),
@@ -118,64 +126,6 @@ def _batches(config: ConfigDict, source: Source) -> grain.DatasetIterator:
         num_threads=config.data.num_threads,
         shard=(jax.process_index(), hosts),
     )
-
-
-class Run(NamedTuple):
-    """What training and evaluating a workdir both need."""
-
-    train_source: Source
-    val_source: Source
-    assembly: assemble.Assembly
-    mesh: Mesh
-    training: Training
-    journal: Journal
-    checkpoints: Checkpoints
-
-
-def open_run(config: ConfigDict, workdir: pathlib.Path) -> Run:
-    """Checks a config against the data, the devices and the workdir, and builds it.
-
-    Raises:
-      UsageError: the data cannot be read, the batch does not suit the devices, or the
-        workdir holds a run of another model.
-    """
-    check_devices(config, jax.device_count())
-    train_source = assemble.open_data(config, "train")
-    val_source = assemble.open_data(config, "val")
-    check_same_labels(train_source.labels, val_source.labels)
-    journal = Journal(workdir)
-    journal.check_resumable(config)
-    assembly = assemble.detector(config, train_source.labels.num_classes)
-    mesh = meshes.data_mesh()
-    return Run(
-        train_source,
-        val_source,
-        assembly,
-        mesh,
-        make_training(config, assembly, mesh),
-        journal,
-        Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep),
-    )
-
-
-def evaluate_only(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
-    """Scores the newest checkpoint of `workdir`; returns what `result.json` holds.
-
-    Raises:
-      UsageError: there is no checkpoint.
-    """
-    run = open_run(config, workdir)
-    restored = run.checkpoints.restore_latest(run.training.state)
-    if restored is None:
-        raise UsageError(f"--workdir={workdir} has no checkpoint: train there first")
-    evaluator = make_evaluator(config, run.assembly, run.val_source, run.mesh)
-    evaluation = evaluator(restored.state.ema)
-    now = {"step": restored.step, "seconds": restored.progress["seconds"]}
-    result = restored.progress["result"] | evaluation.metrics | now
-    run.journal.pictures(restored.step, evaluation.pictures)
-    run.journal.result(result)
-    run.journal.close()
-    return result
 
 
 def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
@@ -187,17 +137,18 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     Raises:
       Diverged: a loss was not finite.
       Interrupted: a signal asked to stop; a checkpoint was written.
-      UsageError: see `open_run`.
+      UsageError: data, weights, devices or workdir do not suit the config.
     """
-    run = open_run(config, workdir)
-    state, journal = run.training.state, run.journal
-    batches = _batches(config, run.train_source)
-    result: dict[str, Any] = {
-        "step": 0,
-        "params": run.assembly.params,
-        "multiply_adds": run.assembly.multiply_adds,
-        "images_per_second": math.nan,  # until the first report
-    }
+    train_source = assemble.open_data(config, "train")
+    labels = network_labels(train_source.labels, config.model.num_classes)
+    run = open_run(config, workdir, labels, assemble.open_data(config, "val"))
+    journal = run.journal
+    training = make_training(
+        config, run.assembly, initial_values(config, run), run.mesh
+    )
+    state = training.state
+    batches = _batches(config, relabelled(train_source, labels))
+    result = first_result(run.assembly)
     seconds_before = 0.0
     if restored := run.checkpoints.restore_latest(state):
         state = restored.state
@@ -215,7 +166,7 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         batch = meshes.place_batch(clock.next_batch(batches), run.mesh)
         # One step ahead of the device keeps it busy; more would only hold batches.
         jax.block_until_ready(metrics)
-        state, metrics = run.training.step(state, batch)
+        state, metrics = training.step(state, batch)
         if step == first_step:
             jax.block_until_ready(metrics)
             progress.first_step(clock.seconds() - seconds_before)
@@ -251,8 +202,13 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
             progress.evaluated(step, evaluation.metrics)
             clock.restart()
         if is_saving:
-            extra = {"batches": batches.get_state(), "result": result}
-            run.checkpoints.save(step, state, extra | {"seconds": clock.seconds()})
+            extra = {
+                "batches": batches.get_state(),
+                "result": result,
+                "seconds": clock.seconds(),
+                "labels": run.labels.to_json(),
+            }
+            run.checkpoints.save(step, state, extra)
         if is_saving and stop.requested and not is_last:
             journal.result(result | {"step": step, "status": "interrupted"})
             break

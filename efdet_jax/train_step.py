@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 import optax
+from jax import lax
 from jax import numpy as jnp
 from jaxtyping import Array, Float, Int
 
@@ -46,6 +47,7 @@ def train_step(
     *,
     model: Detector,
     anchors: Float[np.ndarray, "a 4"],
+    normalisation: Mapping[str, tuple[float, float, float]],
     optimizer: optax.GradientTransformation,
     schedule: optax.Schedule,
     match_iou: float,
@@ -61,6 +63,7 @@ def train_step(
       batch: the global batch.
       model: the network.
       anchors: its anchors.
+      normalisation: arguments of `normalise`.
       optimizer: what turns gradients into updates.
       schedule: its learning rate, to be logged.
       match_iou: of `targets.assign`.
@@ -73,9 +76,11 @@ def train_step(
     targets = assign(anchors, batch.boxes, batch.classes, match_iou=match_iou)
 
     def loss_fn(params: Tree) -> tuple[Float[Array, ""], tuple[Tree, dict]]:
+        if model.frozen["backbone"]:
+            params = params | {"backbone": lax.stop_gradient(params["backbone"])}
         outputs, updated = model.apply(
             {"params": params, "batch_stats": state.batch_stats},
-            normalise(batch.image),
+            normalise(batch.image, **normalisation),
             train=True,
             mutable=["batch_stats"],
             rngs={"drop_path": key},

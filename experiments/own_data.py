@@ -10,11 +10,11 @@ Expect AP 0.40, AP50 0.60 on BCCD's val after 7 minutes on 2 CPU cores.
 
 from ml_collections import ConfigDict
 
-from efdet_jax import config as config_lib
+from efdet_jax import recipes
 
 
 def get_config(folder: str) -> ConfigDict:
-    config = config_lib.get_small_config(-2.5)
+    config = recipes.get_small_config(-2.5)
     config.steps = 600
     config.data.train = f"{folder},train"
     config.data.val = f"{folder},val"

@@ -7,11 +7,11 @@ Expect AP 0.60, AP50 0.83 after two and a half minutes on 2 CPU cores.
 
 from ml_collections import ConfigDict
 
-from efdet_jax import config as config_lib
+from efdet_jax import recipes
 
 
 def get_config() -> ConfigDict:
-    config = config_lib.get_small_config(-4.0)
+    config = recipes.get_small_config(-4.0)
     config.steps = 700
     config.data.train = "shapes:train"
     config.data.val = "shapes:val"

@@ -20,6 +20,7 @@ from ml_collections import config_flags
 from efdet_jax import assemble
 from efdet_jax import mesh as meshes
 from efdet_jax.memory import use_huge_pages
+from efdet_jax.models.initial import initial_variables
 from efdet_jax.structures import Batch
 from efdet_jax.train import make_training
 
@@ -44,7 +45,7 @@ def random_batch(image_size: tuple[int, int], max_boxes: int) -> Batch:
         boxes=boxes,
         classes=classes,
         image_index=np.arange(b, dtype=np.int32),
-        scale=np.ones(b, np.float32),
+        scale=np.ones((b, 2), np.float32),
     )
 
 
@@ -55,7 +56,8 @@ def main(argv: list[str]) -> None:
     config.batch_size = _BATCH.value
     mesh = meshes.data_mesh()
     assembly = assemble.detector(config, _CLASSES.value)
-    training = make_training(config, assembly, mesh)
+    variables = initial_variables(assembly.variables, seed=0, foreground_prior=0.01)
+    training = make_training(config, assembly, variables, mesh)
     image_size = tuple(config.image_size)
     batch = meshes.place_batch(random_batch(image_size, config.data.max_boxes), mesh)
     start = time.perf_counter()

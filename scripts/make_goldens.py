@@ -79,12 +79,14 @@ def cut_losses(reference):
 
 
 def cut_suppression(reference):
-    """Hard suppression of 60 boxes of one class."""
+    """Hard and soft suppression of 60 boxes of one class."""
     recorded = np.load(reference / "nms_small.npz")
     yield "nms/boxes", recorded["boxes"]
     yield "nms/scores", recorded["scores"]
-    valid = int(recorded["hard_iou0.5/valid"])
-    yield "nms/kept", recorded["hard_iou0.5/indices"][:valid]
+    for case in ("hard_iou0.5", "gauss_sigma0.25_thr0.001", "gauss_sigma0.25_thr0.3"):
+        valid = int(recorded[f"{case}/valid"])
+        yield f"nms/{case}/kept", recorded[f"{case}/indices"][:valid]
+        yield f"nms/{case}/scores", recorded[f"{case}/scores"][:valid]
 
 
 def main():

@@ -7,14 +7,22 @@ from ml_collections import ConfigDict
 from efdet_jax import assemble, optim, postprocess, scaling, train
 from efdet_jax import config as config_lib
 from efdet_jax.anchors import anchor_grid
-from efdet_jax.config import check_devices, derived_sizes, lookup, validate
 from efdet_jax.data.shapes import Shapes
 from efdet_jax.errors import UsageError
 from efdet_jax.losses import detection_loss
-from efdet_jax.models.detector import BACKBONES, Detector
+from efdet_jax.models.detector import BACKBONES, Detector, normalise
 from efdet_jax.models.heads import Head
 from efdet_jax.models.layers import BatchNorm
 from efdet_jax.models.necks import Neck
+from efdet_jax.recipes import get_small_config
+from efdet_jax.validation import (
+    CHOICES,
+    LIMITS,
+    check_devices,
+    derived_sizes,
+    lookup,
+    validate,
+)
 
 
 @pytest.fixture
@@ -30,7 +38,7 @@ def test_every_published_size_is_valid(phi):
 @pytest.mark.parametrize("phi", [-4, -2.5, 0, 0.1, 3.7])
 def test_every_size_of_the_law_is_valid(phi):
     validate(config_lib.get_config("law", phi))
-    validate(config_lib.get_small_config(phi))
+    validate(get_small_config(phi))
 
 
 def test_a_key_that_does_not_exist_cannot_be_set(config):
@@ -52,11 +60,12 @@ def arguments(function):
 
 # What the code gives besides the section.
 SECTIONS = {
-    "model": (Detector, {"num_anchors"}),
-    "model.backbone": (BACKBONES["efficientnet"], {"norm"}),
-    "model.head": (Head, {"values_per_anchor", "num_anchors", "norm"}),
-    "model.batch_norm": (BatchNorm, set()),
-    "anchors": (anchor_grid, {"image_size", "levels"}),
+    "model.backbone": (BACKBONES["efficientnet"], {"style"}),
+    "model.head": (Head, {"values_per_anchor", "num_anchors", "style"}),
+    "model.batch_norm": (BatchNorm, {"frozen"}),
+    "model.backbone.batch_norm": (BatchNorm, {"frozen"}),
+    "model.anchors": (anchor_grid, {"image_size", "levels"}),
+    "normalise": (normalise, {"image"}),
     "loss": (detection_loss, {"outputs", "targets"}),
     "postprocess": (postprocess.postprocess, {"outputs", "anchors", "image_size"}),
 }
@@ -65,16 +74,23 @@ SECTIONS = {
 @pytest.mark.parametrize("key", SECTIONS)
 def test_a_section_is_the_arguments_of_one_callable(key, config):
     function, given = SECTIONS[key]
-    keys = set(lookup(config, key)) - ({"name"} if "backbone" in key else set())
+    keys = set(lookup(config, key))
+    if key == "model.backbone":
+        keys -= {"name", "batch_norm"}
     assert keys == arguments(function) - given
 
 
+def test_the_model_section_is_the_arguments_of_the_detector(config):
+    keys = set(config.model) - {"anchors"} | {"num_anchors"}
+    assert keys == arguments(Detector)
+
+
 def test_the_sections_that_choose_by_name_have_no_dead_key_either(config):
-    neck = {"name"} | (arguments(Neck) - {"name_of_table", "levels", "norm"})
+    neck = {"name"} | (arguments(Neck) - {"name_of_table", "levels", "style"})
     assert set(config.model.neck) == neck
     schedule = arguments(optim.learning_rate_schedule) - {"batch_size", "steps"}
     assert set(train.SCHEDULE_KEYS) == schedule
-    optimizer = {"name"} | (arguments(optim.make_optimizer) - {"schedule"})
+    optimizer = {"name"} | (arguments(optim.make_optimizer) - {"schedule", "frozen"})
     assert set(config.optimizer) == schedule | optimizer
     shapes = arguments(Shapes) - {"split", "num_images", "image_size"}
     assert set(config.data.shapes) == shapes | {"num_train", "num_val"}
@@ -90,11 +106,12 @@ OTHER = {
     "model.levels": (3, 6),
     "model.backbone.width": 3.5,
     "model.backbone.depth": 3.5,
+    "model.backbone.lite": True,
     "model.neck.width": 96,
     "model.neck.repeats": 2,
     "model.neck.fusion": "sum",
     "model.head.repeats": 9,
-    "anchors.scale": 3.0,
+    "model.anchors.scale": 3.0,
 }
 
 
@@ -119,6 +136,27 @@ def test_a_size_that_contradicts_phi_is_refused_until_sizes_are_free(source, key
     validate(config)
 
 
+@pytest.mark.parametrize("reference", config_lib.REFERENCES)
+@pytest.mark.parametrize("key", config_lib.REFERENCES["automl"])
+def test_what_a_reference_has_otherwise_is_refused_until_it_is_free(reference, key):
+    config = config_lib.get_config("table", 0, reference=reference)
+    validate(config)
+    section, _, name = key.rpartition(".")
+    other = {"same": "symmetric", "symmetric": "same", True: False, False: True}
+    value = other.get(lookup(config, key), 0.5)
+    lookup(config, section)[name] = value
+    with pytest.raises(UsageError, match=f"config.{key}={value} .*{reference}.*free"):
+        validate(config)
+    config.reference = "free"
+    validate(config)
+
+
+def test_an_unknown_reference_is_refused(config):
+    config.reference = "mine"
+    with pytest.raises(UsageError, match=r"config\.reference=mine .*automl.*effdet"):
+        validate(config)
+
+
 def test_the_smallest_image_has_one_cell_at_the_top(config):
     config.scaling.source = "free"
     config.image_size = (128, 128)
@@ -130,12 +168,12 @@ def test_the_smallest_image_has_one_cell_at_the_top(config):
     validate(config)
 
 
-@pytest.mark.parametrize("key", config_lib.LIMITS)
+@pytest.mark.parametrize("key", LIMITS)
 def test_a_number_out_of_its_range_is_refused(key, config):
     config.scaling.source = "free"
     *sections, name = key.split(".")
     section = lookup(config, ".".join(sections)) if sections else config
-    lowest, highest = config_lib.LIMITS[key]
+    lowest, highest = LIMITS[key]
     for value in (lowest - 1, highest + 1):
         if abs(value) == float("inf"):
             continue
@@ -159,11 +197,11 @@ def test_jitter_is_a_range(jitter, config):
         validate(config)
 
 
-@pytest.mark.parametrize("key", config_lib.CHOICES)
+@pytest.mark.parametrize("key", sorted(set(CHOICES) - {"model.backbone.name"}))
 def test_a_choice_is_one_of_those_that_exist(key, config):
-    config.scaling.source = "free"
+    config.scaling.source = config.reference = "free"
     section = lookup(config, key.rpartition(".")[0])
-    for choice in config_lib.CHOICES[key]:
+    for choice in CHOICES[key]:
         section[key.rpartition(".")[2]] = choice
         validate(config)
     section[key.rpartition(".")[2]] = "nonsense"
@@ -182,7 +220,7 @@ def test_every_device_gets_as_many_images_as_the_others(key):
 
 
 def test_classes_are_counted_from_the_data_unless_the_heads_are_published():
-    config = config_lib.get_small_config(-3.0)
+    config = get_small_config(-3.0)
     config.data.train = "shapes:train"
     config.data.shapes.num_classes = 5
     assert assemble.num_classes(config) == 5

@@ -1,25 +1,27 @@
 """Every image counts once, whatever the batch; the network is played by the truth."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 
 from efdet_jax import mesh as meshes
 from efdet_jax.data.pipeline import eval_batches
 from efdet_jax.data.shapes import Shapes
-from efdet_jax.evaluate import Prediction, evaluate
-from efdet_jax.structures import Detections
+from efdet_jax.data.transforms import RESIZES
+from efdet_jax.evaluate import Prediction, evaluate, make_predict_step
+from efdet_jax.models.detector import Detector, create
+from efdet_jax.structures import Detections, Outputs
 
 INPUT = (64, 64)
 MAX_BOXES = 6
 
 
-@pytest.fixture(scope="module")
-def source():
-    """21 images half as large again as the network's input."""
+def shapes(image_size):
     return Shapes(
         split="val",
         num_images=21,
-        image_size=(96, 96),
+        image_size=image_size,
         seed=0,
         num_classes=2,
         min_objects=1,
@@ -31,11 +33,19 @@ def source():
     )
 
 
-def batches(source, batch_size):
+@pytest.fixture(scope="module")
+def source():
+    """21 images half as large again as the network's input."""
+    return shapes((96, 96))
+
+
+def batches(source, batch_size, resize="letterbox"):
     return eval_batches(
         source,
         image_size=INPUT,
         batch_size=batch_size,
+        resize=resize,
+        pad_colour=(127.0, 127.0, 127.0),
         max_boxes=MAX_BOXES,
         num_threads=1,
         shard=(0, 1),
@@ -61,6 +71,43 @@ def test_perfect_detections_score_1_whatever_the_batch(source, batch_size):
     metrics = score(source, batches(source, batch_size)).metrics
     assert metrics["AP"] == pytest.approx(1)
     assert metrics["AP75"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("resize", RESIZES)
+def test_perfect_detections_score_1_however_images_are_resized(resize):
+    source = shapes((96, 130))
+    metrics = score(source, batches(source, 8, resize)).metrics
+    assert metrics["AP"] == pytest.approx(1)
+
+
+class Colours(Detector):
+    """One anchor whose logits are the mean colours of what the network is given."""
+
+    def __call__(self, image, *, train):
+        assert not train
+        logits = image.mean(axis=(1, 2))[:, None]
+        return Outputs(logits, jnp.zeros((len(image), 1, 4)))
+
+
+def test_the_network_is_given_images_normalised_as_told(source):
+    section = tiny.get_config().model
+    section.num_classes = 3
+    model = create(section)
+    step = make_predict_step(
+        Colours(**{name: getattr(model, name) for name in Detector.__annotations__}),
+        np.array([[0, 0, 32, 32]], np.float32),
+        meshes.data_mesh(),
+        image_size=INPUT,
+        normalisation={"mean": (10.0, 20.0, 30.0), "stddev": (50.0, 100.0, 200.0)},
+        **tiny.get_config().postprocess.to_dict(),
+    )
+    batch = next(iter(batches(source, 8)))
+    prediction = step({}, batch)
+    colours = batch.image.mean(axis=(1, 2))
+    logits = (colours - [10, 20, 30]) / [50, 100, 200]
+    expected = np.sort(1 / (1 + np.exp(-logits)), axis=1)[:, ::-1]
+    np.testing.assert_allclose(prediction.detections.scores[:, :3], expected, rtol=1e-5)
+    np.testing.assert_array_equal(prediction.scale, batch.scale)
 
 
 def test_detections_of_one_image_in_three_are_worth_a_third_of_the_objects(source):
@@ -119,6 +166,19 @@ def test_as_many_pictures_are_drawn_as_asked_for(source, asked, got):
     assert len(pictures) == got
     # Truth and detections side by side, enlarged from the 64 pixels of the input.
     assert all(picture.shape == (384, 768, 3) for picture in pictures)
+
+
+def test_boxes_beyond_all_bounds_are_drawn_too(source):
+    def wild(variables, batch):
+        prediction = truth(variables, batch)
+        boxes = np.full_like(prediction.detections.boxes, np.inf)
+        boxes[..., :2] = -np.inf
+        scores = np.ones_like(prediction.detections.scores)
+        found = prediction.detections._replace(boxes=boxes, scores=scores)
+        return prediction._replace(detections=found)
+
+    given = batches(source, 8)
+    assert len(score(source, given, predict=wild, num_pictures=2).pictures) == 2
 
 
 def test_pictures_show_the_first_images_in_order(source):

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from efdet_jax import assemble, config, scaling
+from efdet_jax import assemble, config, scaling, validation
 from efdet_jax.errors import UsageError
 
 FOLDER = pathlib.Path(__file__).parents[1] / "experiments"
@@ -49,15 +49,21 @@ def coco_folder(tmp_path):
 
 
 def build(name, coco_folder):
-    arguments = {"own_data": [str(coco_folder)], "phi": ["1.5"]}.get(name, [])
-    return load(name).get_config(*arguments)
+    arguments = {
+        "effdet": "efficientdet_d1",
+        "finetune": f"lite0,{coco_folder}",
+        "own_data": str(coco_folder),
+        "phi": "1.5",
+    }
+    given = [arguments[name]] if name in arguments else []
+    return load(name).get_config(*given)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_experiment_builds_and_is_valid(name, coco_folder):
     built = build(name, coco_folder)
     assert built.is_locked
-    config.validate(built)
+    validation.validate(built)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -77,7 +77,7 @@ def test_a_convolution_counts_its_taps_at_every_output_cell():
 
 @pytest.mark.parametrize("stride", [1, 2])
 def test_our_depthwise_convolution_counts_as_a_convolution(stride):
-    run = functools.partial(depthwise_conv, stride=stride)
+    run = functools.partial(depthwise_conv, stride=stride, padding="same")
     cells = {1: 9 * 8, 2: 5 * 4}[stride]
     assert multiply_adds(run, image(2, 9, 8, 6), image(5, 5, 6)) == 2 * cells * 6 * 25
 

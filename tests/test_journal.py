@@ -2,9 +2,10 @@ import json
 
 import pytest
 
-from efdet_jax import config as config_lib
+from efdet_jax import recipes
 from efdet_jax.errors import UsageError
 from efdet_jax.journal import Journal, prepare_workdir
+from efdet_jax.validation import lookup
 
 
 class Silent:
@@ -52,7 +53,7 @@ def test_a_result_replaces_the_one_before(journal):
 
 
 def test_resuming_forgets_what_was_logged_after_the_checkpoint(journal):
-    config = config_lib.get_small_config(-3.0)
+    config = recipes.get_small_config(-3.0)
     for step in range(1, 8):
         journal.scalars(step, {"loss": float(step)})
     journal.start(config, from_step=5)
@@ -62,7 +63,7 @@ def test_resuming_forgets_what_was_logged_after_the_checkpoint(journal):
 
 
 def test_config_json_has_the_resolved_config_and_the_versions(journal):
-    config = config_lib.get_small_config(-3.0)
+    config = recipes.get_small_config(-3.0)
     journal.start(config, from_step=0)
     written = json.loads((journal.workdir / "config.json").read_text())
     assert written["config"] == json.loads(config.to_json())
@@ -75,16 +76,16 @@ def test_config_json_has_the_resolved_config_and_the_versions(journal):
     [
         ("model.neck.width", 96),
         ("model.num_classes", 7),
-        ("anchors.octaves", 2),
+        ("model.anchors.octaves", 2),
         ("optimizer.name", "sgd"),
     ],
 )
 def test_a_workdir_of_another_model_is_refused(journal, key, value):
-    config = config_lib.get_small_config(-3.0)
+    config = recipes.get_small_config(-3.0)
     journal.check_resumable(config)
     journal.start(config, from_step=0)
     journal.check_resumable(config)
-    before = config_lib.lookup(config, key)
+    before = lookup(config, key)
     config.update_from_flattened_dict({key: value})
     with pytest.raises(
         UsageError, match=f"config.{key}={before}, not {value}.*workdir"
@@ -93,7 +94,7 @@ def test_a_workdir_of_another_model_is_refused(journal, key, value):
 
 
 def test_a_run_may_go_on_longer_or_slower(journal):
-    config = config_lib.get_small_config(-3.0)
+    config = recipes.get_small_config(-3.0)
     journal.start(config, from_step=0)
     config.steps *= 2
     config.optimizer.learning_rate /= 2

@@ -119,8 +119,12 @@ MISTAKES = {
         ("config.model.neck.fusion=quick", "fast", "sum"),
     ),
     "an unknown backbone": (
+        (D3, "--config.model.backbone.name=vgg"),
+        ("config.model.backbone.name=vgg", "efficientnet", "resnet"),
+    ),
+    "a backbone with the keys of another": (
         (D3, "--config.model.backbone.name=resnet"),
-        ("config.model.backbone.name=resnet", "efficientnet"),
+        ("config.model.backbone.name=resnet", "depth", "lite"),
     ),
     "an unknown optimizer": (
         (D3, "--config.optimizer.name=lion"),

@@ -6,15 +6,16 @@ import optax
 import pytest
 from jax import numpy as jnp
 
-from efdet_jax import config
+from efdet_jax import validation
 from efdet_jax.optim import DIRECTIONS, learning_rate_schedule, make_optimizer
 
 SCHEDULE = {
+    "schedule": "cosine",
     "learning_rate": 0.08,
     "reference_batch": 64,
     "batch_size": 64,
     "warmup_steps": 100,
-    "warmup_start": 0.1,
+    "warmup_start": 0.008,
     "steps": 1000,
 }
 
@@ -42,21 +43,20 @@ def test_halfway_down_the_cosine_is_half_of_the_peak():
     assert rates()[550] == pytest.approx(0.04, rel=1e-5)
 
 
-def test_the_rate_is_proportional_to_the_batch():
-    np.testing.assert_allclose(rates(batch_size=16), rates() / 4, rtol=1e-5)
+def test_the_peak_is_proportional_to_the_batch_and_the_start_is_not():
+    found = rates(batch_size=16)
+    np.testing.assert_allclose(found[[0, 100]], [0.008, 0.02], rtol=1e-5)
 
 
-def test_warm_up_is_the_references(shared):
+@pytest.mark.parametrize("batch_size", [64, 8])
+@pytest.mark.parametrize("name", ["cosine", "stepwise", "polynomial"])
+def test_the_references_schedules_are_its_own(name, batch_size, shared):
     path = shared / "reference/automl/lr_schedule.json"
-    recorded = json.loads(path.read_text())["cosine_bs64_spe100_epochs300"]
-    found = rates(steps=30_000)
-    early = [(step, rate) for step, rate in recorded if step < 100]
-    assert len(early) == 4
-    for step, rate in early:
-        assert found[step] == pytest.approx(rate, rel=1e-5)
-    # Ours comes down one warm-up later than the reference's.
-    late = dict(recorded)[15_000]
-    assert found[15_050] == pytest.approx(late, rel=1e-2)
+    recorded = json.loads(path.read_text())[f"{name}_bs{batch_size}_spe100_epochs300"]
+    ours = "automl_cosine" if name == "cosine" else name
+    found = rates(schedule=ours, batch_size=batch_size, steps=30_000)
+    steps, expected = np.array(recorded).T
+    np.testing.assert_allclose(found[steps.astype(int)], expected, rtol=1e-5, atol=1e-8)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 50, 100, 101])
@@ -104,7 +104,7 @@ def check_moved(params, distance):
 
 def test_every_direction_is_in_the_config_and_below():
     assert set(DIRECTIONS) == {"sgd", "adamw"}
-    assert set(config.CHOICES["optimizer.name"]) == set(DIRECTIONS)
+    assert set(validation.CHOICES["optimizer.name"]) == set(DIRECTIONS)
 
 
 def test_sgd_gathers_momentum():

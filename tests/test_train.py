@@ -17,6 +17,7 @@ from efdet_jax import assemble, train
 from efdet_jax import mesh as meshes
 from efdet_jax.checkpoint import Checkpoints
 from efdet_jax.errors import UsageError
+from efdet_jax.models.initial import initial_variables
 
 ROOT = pathlib.Path(__file__).parents[1]
 STEPS = 4
@@ -57,7 +58,9 @@ def states(finished):
     """{step: the state after it} of the short run, and 0: the state before."""
     config = short_config()
     assembly = assemble.detector(config, config.data.shapes.num_classes)
-    blank = train.make_training(config, assembly, meshes.data_mesh()).state
+    variables = initial_variables(assembly.variables, seed=0, foreground_prior=0.01)
+    mesh = meshes.data_mesh()
+    blank = train.make_training(config, assembly, variables, mesh).state
     found = {0: blank}
     for step in range(1, STEPS + 1):
         # The newest of a folder with this checkpoint alone.

@@ -3,12 +3,13 @@
 As an experiment: python -m efdet_jax.main --config=tests/tiny.py
 """
 
-from efdet_jax import config as config_lib
+from efdet_jax import recipes
+from efdet_jax.config import FREE
 
 
 def get_config():
-    config = config_lib.get_small_config(-4.0)
-    config.scaling.source = config_lib.FREE
+    config = recipes.get_small_config(-4.0)
+    config.scaling.source = FREE
     config.image_size = (64, 64)
     config.model.levels = (3, 6)
     config.model.backbone.width = 0.25
@@ -22,6 +23,7 @@ def get_config():
     config.optimizer.learning_rate = 0.01
     config.optimizer.reference_batch = 8
     config.optimizer.warmup_steps = 10
+    config.optimizer.warmup_start = 0.001
     config.data.train = "shapes:train"
     config.data.val = "shapes:val"
     config.data.max_boxes = 6

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from efdet_jax.data.files import image_size, read_bytes, read_image
-from efdet_jax.data.labels import LabelMap, label_map
+from efdet_jax.data.labels import LabelMap, contiguous
 from efdet_jax.errors import UsageError
 from efdet_jax.structures import Annotations
 
@@ -40,28 +40,23 @@ class Coco:
         self,
         annotations_json: pathlib.Path | str,
         images_folder: pathlib.Path | str,
-        num_classes: int,
     ) -> None:
         """Reads the annotations and looks for the first image.
 
         Args:
           annotations_json: The file, with "images", "annotations" and "categories".
           images_folder: Where the images are that "file_name" names.
-          num_classes: 0 numbers the categories without gaps; otherwise network class =
-            category id - 1, as in the published weights (90 for COCO).
 
         Raises:
-          UsageError: A file, folder or key is missing, an id is used but not defined or
-            defined twice, or a category id lies outside 1..num_classes.
+          UsageError: A file, folder or key is missing, or an id is used but not defined
+            or defined twice.
         """
         self._folder = pathlib.Path(images_folder)
         # The collector would search the millions of objects of a file like COCO's
         # training set again and again: 17 s of parsing become 6 s without it.
         gc.disable()
         try:
-            self.labels, self._columns = _read(
-                pathlib.Path(annotations_json), num_classes
-            )
+            self.labels, self._columns = _read(pathlib.Path(annotations_json))
         finally:
             gc.enable()
         if len(self):
@@ -99,7 +94,7 @@ class Coco:
         return bare if bare != path and bare.exists() and not path.exists() else path
 
 
-def _read(path: pathlib.Path, num_classes: int) -> tuple[LabelMap, _Columns]:
+def _read(path: pathlib.Path) -> tuple[LabelMap, _Columns]:
     document = _read_document(path)
     images, annotations = document["images"], document["annotations"]
     try:
@@ -112,7 +107,7 @@ def _read(path: pathlib.Path, num_classes: int) -> tuple[LabelMap, _Columns]:
         raise UsageError(
             f"{path}: an entry has no {error}; is it a COCO detection file?"
         ) from error
-    labels = label_map(categories, num_classes)
+    labels = contiguous(categories)
     sizes = [(image.get("height") or 0, image.get("width") or 0) for image in images]
     rows = _lookup(image_ids, _row_of(ids, path), "image", path)
     order = np.argsort(rows, kind="stable")

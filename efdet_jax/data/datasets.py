@@ -10,7 +10,6 @@ from absl import logging
 
 from efdet_jax.data.coco import Coco
 from efdet_jax.data.files import read_bytes
-from efdet_jax.data.labels import LabelMap
 from efdet_jax.data.shapes import Shapes
 from efdet_jax.data.source import Source
 from efdet_jax.data.voc import Voc
@@ -23,7 +22,6 @@ class _Request(NamedTuple):
     arguments: str
     """What follows the prefix of the specification."""
     image_size: tuple[int, int]
-    num_classes: int
     shapes: Mapping[str, Any]
 
 
@@ -31,7 +29,6 @@ def open_source(
     spec: str,
     *,
     image_size: tuple[int, int],
-    num_classes: int,
     shapes: Mapping[str, Any],
 ) -> Source:
     """Opens the data set that a specification names.
@@ -44,7 +41,6 @@ def open_source(
         "shapes:SPLIT", the drawn data set;
         "FOLDER,SPLIT", a COCO or VOC folder in a usual layout, told from its contents.
       image_size: Height and width in which "shapes" are drawn.
-      num_classes: Classes of the network; 0 for as many as the data set has.
       shapes: `num_train` and `num_val`, the images of each split of "shapes", and the
         other settings of `Shapes`.
 
@@ -60,48 +56,24 @@ def open_source(
             f"data set {spec!r}: unknown prefix {prefix!r}; use"
             f" {', '.join(f'{known}:' for known in SOURCES if known)} or FOLDER,SPLIT"
         )
-    return SOURCES[prefix](_Request(arguments, image_size, num_classes, shapes))
-
-
-def check_same_labels(train: LabelMap, val: LabelMap) -> None:
-    """Makes sure that a network trained on one data set can be judged on the other.
-
-    Raises:
-      UsageError: The classes differ.
-    """
-    if train == val:
-        return
-    if train.num_classes != val.num_classes:
-        difference = f"{train.num_classes} classes against {val.num_classes}"
-    else:
-        pairs = zip(
-            zip(train.ids, train.names, strict=True),
-            zip(val.ids, val.names, strict=True),
-            strict=True,
-        )
-        i, (a, b) = next((i, (a, b)) for i, (a, b) in enumerate(pairs) if a != b)
-        difference = f"class {i} is {a[1]!r} (id {a[0]}) against {b[1]!r} (id {b[0]})"
-    raise UsageError(
-        f"the labels of the training and the validation data differ: {difference};"
-        " give both the same list of categories"
-    )
+    return SOURCES[prefix](_Request(arguments, image_size, shapes))
 
 
 def _open_coco(request: _Request) -> Source:
     annotations_json, images_folder = _two(request.arguments, "coco:FILE.json,IMAGES")
-    return Coco(annotations_json, images_folder, request.num_classes)
+    return Coco(annotations_json, images_folder)
 
 
 def _open_voc(request: _Request) -> Source:
     folder, split = _two(request.arguments, "voc:FOLDER,SPLIT")
-    return Voc(folder, split, request.num_classes)
+    return Voc(folder, split)
 
 
 def _open_tfds(request: _Request) -> Source:
     from efdet_jax.data.tfds import Tfds  # Imported by those who use it only.
 
     name, split = _two(request.arguments, "tfds:NAME,SPLIT")
-    return Tfds(name, split, request.num_classes)
+    return Tfds(name, split)
 
 
 def _open_shapes(request: _Request) -> Source:
@@ -129,11 +101,11 @@ def _open_folder(request: _Request) -> Source:
         )
     for root in (folder, *sorted(p for p in folder.iterdir() if p.is_dir())):
         if (root / "Annotations").is_dir() and (root / "ImageSets").is_dir():
-            source = Voc(root, split, request.num_classes)
+            source = Voc(root, split)
             logging.info("%s: read as Pascal VOC, %d images", root, len(source))
             return source
     annotations_json, images_folder = _find_coco(folder, split)
-    source = Coco(annotations_json, images_folder, request.num_classes)
+    source = Coco(annotations_json, images_folder)
     logging.info(
         "%s: read as COCO, %d images of %s",
         annotations_json,

@@ -28,7 +28,7 @@ class _Example(NamedTuple):
     boxes: Float[np.ndarray, "m 4"]
     classes: Int[np.ndarray, " m"]
     image_index: np.int32
-    scale: np.float32
+    scale: Float[np.ndarray, " 2"]
 
 
 def train_batches(
@@ -36,6 +36,8 @@ def train_batches(
     *,
     image_size: tuple[int, int],
     batch_size: int,
+    resize: str,
+    pad_colour: tuple[float, float, float],
     max_boxes: int,
     flip: bool,
     jitter: tuple[float, float],
@@ -53,9 +55,12 @@ def train_batches(
       source: the images, at least one; may be fewer than a batch.
       image_size: height and width of the network input, pixels.
       batch_size: images per batch on this host.
+      resize: how an image becomes an input, a key of `transforms.RESIZES`.
+      pad_colour: what surrounds it: the mean that normalisation subtracts, 0..255.
       max_boxes: rows of ground truth per image.
       flip: whether to mirror every other image, at random.
-      jitter: smallest and largest factor of the random scale; (1, 1) is letterboxing.
+      jitter: smallest and largest factor of the random scale; with (1, 1) training sees
+        what evaluation sees.
       seed: of order, flips, scales and crops.
       num_threads: threads that load images; 0 loads in the caller's own.
       shard: this host's index, and the number of hosts.
@@ -68,6 +73,8 @@ def train_batches(
         _augmented,
         source=source,
         image_size=image_size,
+        resize=resize,
+        pad_colour=pad_colour,
         max_boxes=max_boxes,
         flip=flip,
         jitter=jitter,
@@ -84,11 +91,13 @@ def eval_batches(
     *,
     image_size: tuple[int, int],
     batch_size: int,
+    resize: str,
+    pad_colour: tuple[float, float, float],
     max_boxes: int,
     num_threads: int,
     shard: tuple[int, int],
 ) -> grain.DatasetIterator:
-    """Yields every image once, in order, letterboxed; each host yields as many batches.
+    """Yields every image once, in order; each host yields as many batches.
 
     Rows that only fill the last batches are blank, with `image_index` -1. Ground truth
     is there to be looked at: scores come from the annotations of the source. It leaves
@@ -98,12 +107,19 @@ def eval_batches(
       source: the images.
       image_size: height and width of the network input, pixels.
       batch_size: images per batch on this host.
+      resize: how an image becomes an input, a key of `transforms.RESIZES`.
+      pad_colour: what surrounds it: the mean that normalisation subtracts, 0..255.
       max_boxes: rows of ground truth per image.
       num_threads: threads that load images; 0 loads in the caller's own.
       shard: this host's index, and the number of hosts.
     """
     load = functools.partial(
-        _letterboxed, source=source, image_size=image_size, max_boxes=max_boxes
+        _fitted,
+        source=source,
+        image_size=image_size,
+        resize=resize,
+        pad_colour=pad_colour,
+        max_boxes=max_boxes,
     )
     index, count = shard
     global_batch = batch_size * count
@@ -132,6 +148,8 @@ def _augmented(
     *,
     source: Source,
     image_size: tuple[int, int],
+    resize: str,
+    pad_colour: tuple[float, float, float],
     max_boxes: int,
     flip: bool,
     jitter: tuple[float, float],
@@ -149,6 +167,7 @@ def _augmented(
     placement = transforms.place(
         image.shape[:2],
         output_size=image_size,
+        resize=resize,
         scale_factor=scale_factor,
         crop=(crop_y, crop_x),
     )
@@ -157,17 +176,25 @@ def _augmented(
     if len(kept) > max_boxes:
         kept = np.sort(rng.choice(kept, max_boxes, replace=False))
     return _padded(
-        transforms.place_image(image, placement, output_size=image_size),
+        transforms.place_image(
+            image, placement, output_size=image_size, pad_colour=pad_colour
+        ),
         boxes[kept],
         classes[kept],
         image_index=image_index,
         max_boxes=max_boxes,
-        scale=1 / placement.scale,
+        scale=1 / np.array(placement.scale),
     )
 
 
-def _letterboxed(
-    position: int, *, source: Source, image_size: tuple[int, int], max_boxes: int
+def _fitted(
+    position: int,
+    *,
+    source: Source,
+    image_size: tuple[int, int],
+    resize: str,
+    pad_colour: tuple[float, float, float],
+    max_boxes: int,
 ) -> _Example:
     """Loads an image as evaluation sees it; a blank one beyond the end."""
     if position >= len(source):
@@ -177,20 +204,26 @@ def _letterboxed(
             np.zeros((0,), np.int32),
             image_index=-1,
             max_boxes=max_boxes,
-            scale=1.0,
+            scale=np.ones(2),
         )
     image = source.image(position)
     boxes, classes = _objects(source.annotations(position))
     placement = transforms.place(
-        image.shape[:2], output_size=image_size, scale_factor=1.0, crop=(0.0, 0.0)
+        image.shape[:2],
+        output_size=image_size,
+        resize=resize,
+        scale_factor=1.0,
+        crop=(0.0, 0.0),
     )
     return _padded(
-        transforms.place_image(image, placement, output_size=image_size),
-        boxes[:max_boxes] * np.float32(placement.scale),
+        transforms.place_image(
+            image, placement, output_size=image_size, pad_colour=pad_colour
+        ),
+        boxes[:max_boxes] * np.tile(placement.scale, 2),
         classes[:max_boxes],
         image_index=position,
         max_boxes=max_boxes,
-        scale=1 / placement.scale,
+        scale=1 / np.array(placement.scale),
     )
 
 
@@ -209,7 +242,7 @@ def _padded(
     *,
     image_index: int,
     max_boxes: int,
-    scale: float,
+    scale: Float[np.ndarray, " 2"],
 ) -> _Example:
     """Fills the rows beyond the objects: zero boxes of no class."""
     missing = max_boxes - len(boxes)
@@ -220,5 +253,5 @@ def _padded(
             np.int32
         ),
         image_index=np.int32(image_index),
-        scale=np.float32(scale),
+        scale=scale.astype(np.float32),
     )

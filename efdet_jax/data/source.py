@@ -18,7 +18,7 @@ class Source(Protocol):
       - `annotations(i)` does not decode the image where the format allows, for
         evaluation reads the annotations of a whole split;
       - boxes are pixels of the array that `image(i)` returns, which has the stated
-        `height` and `width`, and classes are those of the network, by `labels`.
+        `height` and `width`, and classes are positions in `labels`.
     """
 
     labels: LabelMap

@@ -11,52 +11,28 @@ from jaxtyping import UInt8
 from tensorflow_datasets.core import read_only_builder
 
 from efdet_jax.data.files import decode_image, image_size
-from efdet_jax.data.labels import label_map
+from efdet_jax.data.labels import COCO, contiguous
 from efdet_jax.errors import UsageError
 from efdet_jax.structures import Annotations
-
-# fmt: off
-COCO_CATEGORIES = {
-    1: "person", 2: "bicycle", 3: "car", 4: "motorcycle", 5: "airplane", 6: "bus",
-    7: "train", 8: "truck", 9: "boat", 10: "traffic light", 11: "fire hydrant",
-    13: "stop sign", 14: "parking meter", 15: "bench", 16: "bird", 17: "cat",
-    18: "dog", 19: "horse", 20: "sheep", 21: "cow", 22: "elephant", 23: "bear",
-    24: "zebra", 25: "giraffe", 27: "backpack", 28: "umbrella", 31: "handbag",
-    32: "tie", 33: "suitcase", 34: "frisbee", 35: "skis", 36: "snowboard",
-    37: "sports ball", 38: "kite", 39: "baseball bat", 40: "baseball glove",
-    41: "skateboard", 42: "surfboard", 43: "tennis racket", 44: "bottle",
-    46: "wine glass", 47: "cup", 48: "fork", 49: "knife", 50: "spoon", 51: "bowl",
-    52: "banana", 53: "apple", 54: "sandwich", 55: "orange", 56: "broccoli",
-    57: "carrot", 58: "hot dog", 59: "pizza", 60: "donut", 61: "cake", 62: "chair",
-    63: "couch", 64: "potted plant", 65: "bed", 67: "dining table", 70: "toilet",
-    72: "tv", 73: "laptop", 74: "mouse", 75: "remote", 76: "keyboard",
-    77: "cell phone", 78: "microwave", 79: "oven", 80: "toaster", 81: "sink",
-    82: "refrigerator", 84: "book", 85: "clock", 86: "vase", 87: "scissors",
-    88: "teddy bear", 89: "hair drier", 90: "toothbrush",
-}
-# fmt: on
-"""COCO's own ids, which TFDS replaces by 0..79 in the same order."""
 
 
 class Tfds:
     """One split of a prepared TFDS data set with object boxes; a `Source`.
 
-    Network classes come from COCO's own ids if the labels are COCO's 80; for any other
-    data set the id of TFDS label `j` is `j + 1`.
+    TFDS numbers labels 0..k-1. Where they are COCO's 80, the ids are COCO's own; for
+    any other data set the id of label `j` is `j + 1`.
     """
 
-    def __init__(self, name: str, split: str, num_classes: int):
+    def __init__(self, name: str, split: str):
         """Opens the files; nothing is ever downloaded.
 
         Args:
           name: A TFDS name such as "coco/2017" or "voc/2012:4.0.0".
           split: A TFDS split, slices such as "train[:10%]" included.
-          num_classes: 0 numbers the classes without gaps; otherwise network class =
-            id - 1, as in the published weights (90 for COCO).
 
         Raises:
           UsageError: The data set is not prepared as ArrayRecord, has no such split or
-            no object boxes, or an id lies outside 1..num_classes.
+            no object boxes.
         """
         self._name = name
         self._split = split
@@ -77,11 +53,8 @@ class Tfds:
                 f" random access; run: {_build_command(name)}"
             ) from error
         names = builder.info.features["objects"]["label"].names
-        is_coco = names == list(COCO_CATEGORIES.values())
-        categories = COCO_CATEGORIES if is_coco else dict(enumerate(names, start=1))
-        self.labels = label_map(categories, num_classes)
-        index_of = self.labels.index_of()
-        self._class_of_label = np.array([index_of[id_] for id_ in categories], np.int32)
+        is_coco = names == list(COCO.names)
+        self.labels = COCO if is_coco else contiguous(dict(enumerate(names, start=1)))
 
     def __len__(self) -> int:
         return len(self._records)
@@ -104,7 +77,7 @@ class Tfds:
             height=height,
             width=width,
             boxes=boxes,
-            classes=self._class_of_label[np.array(objects["label"], np.int64)],
+            classes=np.array(objects["label"], np.int32),
             is_crowd=np.array(crowd, bool)
             if len(crowd)
             else np.zeros(len(boxes), bool),

@@ -4,75 +4,110 @@ Pure functions of one example. Random numbers come in as arguments, so that the 
 draws them and a test can fix them.
 """
 
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Float32, UInt8
 
-PAD_COLOUR = (124, 116, 104)
-"""The mean colour that normalisation subtracts, so that padding becomes about 0."""
+Size = tuple[int, int]
+"""Height and width, pixels."""
+Scale = tuple[float, float]
+"""Input pixels per image pixel, of rows and of columns."""
+
+
+def letterbox(image_size: Size, target: Size) -> tuple[Size, Scale]:
+    """Returns the size and scale of an image that fits into `target`, its aspect kept.
+
+    The size is in whole pixels: each axis shrinks by a little more than the scale, with
+    which evaluation maps detections back.
+    """
+    # In float32, as the reference has it: in float64 one image in ten would be
+    # truncated to another size.
+    sides = np.array(image_size, np.float32)
+    scale = (np.array(target, np.float32) / sides).min()
+    height, width = (max(1, int(side)) for side in sides * scale)
+    return (height, width), (float(scale), float(scale))
+
+
+def stretch(image_size: Size, target: Size) -> tuple[Size, Scale]:
+    """Returns the size and scale of an image that fills `target` on each axis."""
+    return target, (target[0] / image_size[0], target[1] / image_size[1])
+
+
+RESIZES: Mapping[str, Callable[[Size, Size], tuple[Size, Scale]]] = {
+    "letterbox": letterbox,
+    "stretch": stretch,
+}
 
 
 class Placement(NamedTuple):
     """How an image is resized and where the network input is cut out of it."""
 
-    image_size: tuple[int, int]
-    scaled_size: tuple[int, int]
-    """Whole pixels, so that each axis has its own ratio, a little below `scale`."""
+    image_size: Size
+    scaled_size: Size
     offset: tuple[int, int]
     """First row and column of the scaled image that the network sees."""
-    scale: float
-    """Input pixels per image pixel, as evaluation uses it to map detections back."""
+    scale: Scale
 
 
 def place(
-    image_size: tuple[int, int],
+    image_size: Size,
     *,
-    output_size: tuple[int, int],
+    output_size: Size,
+    resize: str,
     scale_factor: float,
     crop: tuple[float, float],
 ) -> Placement:
-    """Decides how an image of some size becomes an input of another, aspect kept.
+    """Decides how an image of some size becomes an input of another.
 
-    The image is made to fit into `scale_factor` times the output size. Where it is then
+    The image is resized for `scale_factor` times the output size. Where it is then
     larger than the output it is cropped, where it is smaller it lies at the upper left.
-    With a factor of 1 this is the letterbox of evaluation.
+    With a factor of 1 this is what evaluation sees.
 
     Args:
-      image_size: height and width of the image, pixels.
-      output_size: height and width of the network input, pixels.
+      image_size: of the image.
+      output_size: of the network input.
+      resize: a key of `RESIZES`.
       scale_factor: of the random scale jitter; 1 fits the image to the input.
       crop: where the crop lies within the room it has, per axis, 0 to 1.
 
-    Source: google/automl, efficientdet/dataloader.py, `DetectionInputProcessor`.
+    Source: google/automl, efficientdet/dataloader.py, `DetectionInputProcessor`; its
+      arithmetic is float32. "stretch" is not among its options.
     """
-    target = [int(scale_factor * side) for side in output_size]
-    scale = min(t / side for t, side in zip(target, image_size, strict=True))
-    scaled = [max(1, int(side * scale)) for side in image_size]
-    room = [max(0, s - side) for s, side in zip(scaled, output_size, strict=True)]
-    offset = [int(share * r) for share, r in zip(crop, room, strict=True)]
-    return Placement(
-        image_size=image_size,
-        scaled_size=(scaled[0], scaled[1]),
-        offset=(offset[0], offset[1]),
-        scale=scale,
-    )
+    target = np.array(output_size, np.float32) * np.float32(scale_factor)
+    height, width = (max(1, int(side)) for side in target)
+    scaled_size, scale = RESIZES[resize](image_size, (height, width))
+    room = np.maximum(0, np.subtract(scaled_size, output_size)).astype(np.float32)
+    top, left = (int(start) for start in np.array(crop, np.float32) * room)
+    return Placement(image_size, scaled_size, (top, left), scale)
 
 
 def place_image(
-    image: UInt8[np.ndarray, "h w 3"],
+    image: UInt8[np.ndarray, "h w 3"] | Float32[np.ndarray, "h w 3"],
     placement: Placement,
     *,
-    output_size: tuple[int, int],
-) -> UInt8[np.ndarray, "oh ow 3"]:
+    output_size: Size,
+    pad_colour: tuple[float, float, float],
+) -> UInt8[np.ndarray, "oh ow 3"] | Float32[np.ndarray, "oh ow 3"]:
     """Resizes, crops and pads an image; pads below and at the right.
 
     Bilinear with half-pixel centres and, like the reference, no antialiasing when it
     shrinks: the published weights were trained on and are scored with such images.
 
-    Differs: the reference normalises before it resizes; here the network input stays
-      uint8 and is rounded after resizing, which moves a pixel by at most one level.
+    Differs: the reference normalises before it resizes, and rounds nothing. With a
+      float32 image the result is the same: exact bilinear to 1e-6 of the range, while
+      the reference's float32 sampling positions are up to 1e-5 of the range off. A
+      uint8 image, which the input pipeline has for a quarter of the bytes, is rounded,
+      and moves by less than one level.
+
+    Args:
+      image: RGB, 0..255.
+      placement: from `place`, for an image of this size.
+      output_size: of the network input.
+      pad_colour: the mean that normalisation subtracts, so that padding becomes 0; for
+        a uint8 image rounded to whole levels, and padding becomes about 0.
     """
     if placement.scaled_size != placement.image_size:
         height, width = placement.scaled_size
@@ -83,7 +118,7 @@ def place_image(
     if below == 0 and beside == 0:
         return image
     return cv2.copyMakeBorder(
-        image, 0, below, 0, beside, cv2.BORDER_CONSTANT, value=PAD_COLOUR
+        image, 0, below, 0, beside, cv2.BORDER_CONSTANT, value=pad_colour
     )
 
 
@@ -91,7 +126,7 @@ def place_boxes(
     boxes: Float[np.ndarray, "n 4"],
     placement: Placement,
     *,
-    output_size: tuple[int, int],
+    output_size: Size,
 ) -> Float[np.ndarray, "n 4"]:
     """Moves boxes with their image and clips them to the network input.
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from efdet_jax.data.files import image_size, read_bytes, read_image
-from efdet_jax.data.labels import label_map
+from efdet_jax.data.labels import contiguous
 from efdet_jax.errors import UsageError
 from efdet_jax.structures import Annotations
 
@@ -36,17 +36,15 @@ class Voc:
     pixels, not nothing. A first pixel stated as 0, by tools that count from 0, stays 0.
     """
 
-    def __init__(self, folder: pathlib.Path | str, split: str, num_classes: int):
+    def __init__(self, folder: pathlib.Path | str, split: str):
         """Reads every annotation of the folder and finds the images of the split.
 
         Args:
           folder: The one that holds Annotations, ImageSets and JPEGImages.
           split: The name of a file in ImageSets/Main, without ".txt".
-          num_classes: Classes of the network; 0 for as many as the folder has.
 
         Raises:
-          UsageError: The split, an annotation or an image is missing or damaged, or the
-            folder has more than `num_classes` classes.
+          UsageError: The split, an annotation or an image is missing or damaged.
         """
         self._folder = pathlib.Path(folder)
         self._ids = _read_split(self._folder, split)
@@ -55,7 +53,7 @@ class Voc:
             for path in sorted((self._folder / "Annotations").glob("*.xml"))
         }
         names = sorted({name for record in records.values() for name in record.names})
-        self.labels = label_map(dict(enumerate(names, start=1)), num_classes)
+        self.labels = contiguous(dict(enumerate(names, start=1)))
         without = [id_ for id_ in self._ids if id_ not in records]
         if without:
             raise UsageError(

@@ -1,1 +1,5 @@
-"""The networks: backbones, necks, heads and the detector made of them."""
+"""Networks: arrays in, arrays out."""
+
+from efdet_jax.models.detector import Detector, create, normalise
+
+__all__ = ["Detector", "create", "normalise"]

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import numpy as np
@@ -12,22 +12,30 @@ from jaxtyping import Array, Float, UInt8
 
 from efdet_jax.models.efficientnet import EfficientNet
 from efdet_jax.models.heads import Head
-from efdet_jax.models.layers import BatchNorm
+from efdet_jax.models.layers import ACTIVATIONS, BatchNorm, Style
 from efdet_jax.models.necks import Neck
+from efdet_jax.models.resnet import ResNet
 from efdet_jax.structures import Outputs
 
-MEAN_RGB = (123.675, 116.28, 103.53)
-STDDEV_RGB = (58.395, 57.12, 57.375)
-"""ImageNet's, in 0..255: what the published weights expect."""
-
-BACKBONES = {"efficientnet": EfficientNet}
+BACKBONES = {"efficientnet": EfficientNet, "resnet": ResNet}
 
 
-def normalise(image: UInt8[Array | np.ndarray, "b h w 3"]) -> Float[Array, "b h w 3"]:
-    """Returns the image with ImageNet's mean and deviation taken out, float32."""
-    mean = jnp.asarray(MEAN_RGB).reshape(1, 1, 1, 3)
-    stddev = jnp.asarray(STDDEV_RGB).reshape(1, 1, 1, 3)
-    return (jnp.asarray(image).astype(jnp.float32) - mean) / stddev
+def normalise(
+    image: UInt8[Array | np.ndarray, "b h w 3"],
+    *,
+    mean: tuple[float, float, float],
+    stddev: tuple[float, float, float],
+) -> Float[Array, "b h w 3"]:
+    """Returns the image with mean and deviation of each colour taken out, float32.
+
+    Both are in units of the image, 0..255; weights were trained with one pair of them.
+    """
+    shifted = jnp.asarray(image).astype(jnp.float32) - _per_colour(mean)
+    return shifted / _per_colour(stddev)
+
+
+def _per_colour(values: tuple[float, float, float]) -> Float[Array, "1 1 1 3"]:
+    return jnp.asarray(values, jnp.float32).reshape(1, 1, 1, 3)
 
 
 class Detector(nn.Module):
@@ -37,10 +45,17 @@ class Detector(nn.Module):
       num_classes: classes, no background among them (the heads are sigmoids).
       num_anchors: anchors per cell.
       levels: finest and coarsest pyramid level; the stride of level l is 2**l.
-      backbone: `name`, a key of `BACKBONES`, and that backbone's arguments.
+      backbone: `name`, a key of `BACKBONES`, that backbone's arguments, and the
+        `batch_norm` of its own (see below).
       neck: `name`, a key of `necks.NECKS`, and `necks.Neck`'s arguments.
       head: `heads.Head`'s arguments.
-      batch_norm: `layers.BatchNorm`'s arguments.
+      batch_norm: `layers.BatchNorm`'s arguments, in neck and heads.
+      activation: a key of `layers.ACTIVATIONS`.
+      padding: one of `depthwise.PADDINGS`.
+      conv_bias: see `layers.Style`.
+      frozen: what training leaves as it is. `backbone`: its parameters and statistics,
+        and it drops no paths. `batch_norm`: every BatchNorm's statistics; it normalises
+        by them in training too, while its scale and bias are trained.
       dtype: of activations; parameters, statistics and outputs stay float32.
     """
 
@@ -51,26 +66,69 @@ class Detector(nn.Module):
     neck: Mapping[str, Any]
     head: Mapping[str, int]
     batch_norm: Mapping[str, float]
+    activation: str
+    padding: str
+    conv_bias: bool
+    frozen: Mapping[str, bool]
     dtype: str
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w 3"], *, train: bool) -> Outputs:
         """Returns the logits and box codes of every anchor for normalised images."""
-        norm = functools.partial(BatchNorm, **self.batch_norm)
-        backbone = {k: v for k, v in self.backbone.items() if k != "name"}
-        neck = {k: v for k, v in self.neck.items() if k != "name"}
-        features = BACKBONES[self.backbone["name"]](
-            **backbone, norm=norm, name="backbone"
-        )(image.astype(self.dtype), train=train)
-        features = Neck(
-            self.neck["name"], **neck, levels=self.levels, norm=norm, name="neck"
-        )(features, train=train)
+        features = self._backbone()(
+            image.astype(self.dtype), train=train and not self.frozen["backbone"]
+        )
+        style = self._style(self.batch_norm)
+        neck = dict(self.neck)
+        table = neck.pop("name")
+        features = Neck(table, **neck, levels=self.levels, style=style, name="neck")(
+            features, train=train
+        )
         head = functools.partial(
-            Head, num_anchors=self.num_anchors, norm=norm, **self.head
+            Head, num_anchors=self.num_anchors, style=style, **self.head
         )
         logits = head(self.num_classes, name="class_head")(features, train=train)
         codes = head(4, name="box_head")(features, train=train)
         return Outputs(logits.astype(jnp.float32), codes.astype(jnp.float32))
+
+    def _backbone(self) -> nn.Module:
+        arguments = dict(self.backbone)
+        style = self._style(arguments.pop("batch_norm"))
+        module = BACKBONES[arguments.pop("name")]
+        return module(**arguments, style=style, name="backbone")
+
+    def _style(self, batch_norm: Mapping[str, float]) -> Style:
+        frozen = self.frozen["batch_norm"]
+        return Style(
+            norm=functools.partial(BatchNorm, frozen=frozen, **batch_norm),
+            activation=ACTIVATIONS[self.activation],
+            padding=self.padding,
+            conv_bias=self.conv_bias,
+        )
+
+
+class Section(Protocol):
+    """A part of a config, as `ml_collections.ConfigDict` is one."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the values by key, sections as dicts."""
+        ...
+
+
+def create(section: Section) -> Detector:
+    """Returns the detector that a config's `model` section describes.
+
+    Raises:
+      ValueError: its `num_classes` is 0, which leaves the number to the data.
+    """
+    arguments = section.to_dict()
+    if not arguments["num_classes"]:
+        raise ValueError(
+            "config.model.num_classes=0 leaves the number to the data: set it"
+        )
+    anchors = arguments.pop("anchors")
+    num_anchors = anchors["octaves"] * len(anchors["aspect_ratios"])
+    return Detector(num_anchors=num_anchors, **arguments)
 
 
 def abstract_variables(model: Detector, image_size: tuple[int, int]) -> dict:

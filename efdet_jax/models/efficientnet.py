@@ -1,25 +1,24 @@
 """EfficientNet features: the backbone of every EfficientDet.
 
 Source: EfficientNet (arXiv 1905.11946) Table 1; MobileNetV2's inverted residual block
-(arXiv 1801.04381) with squeeze-and-excitation.
+(arXiv 1801.04381) with squeeze-and-excitation. EfficientNet-Lite: google/automl,
+efficientdet/backbone/efficientnet_lite_builder.py.
 """
 
-import functools
 import math
 from typing import NamedTuple
 
 from flax import linen as nn
 
 from efdet_jax.models.layers import (
-    BatchNorm,
     Conv,
     Depthwise,
     Feature,
     Image,
     Pointwise,
     SqueezeExcite,
+    Style,
     drop_path,
-    silu,
 )
 
 
@@ -57,13 +56,23 @@ def round_filters(filters: int, width: float) -> int:
     return rounded + 8 if rounded < 0.9 * scaled else rounded
 
 
-def block_plan(width: float, depth: float) -> list[tuple[Stage, int]]:
+def stage_repeats(depth: float, *, lite: bool) -> tuple[int, ...]:
+    """Returns the blocks of each stage; Lite never repeats the first and the last."""
+    return tuple(
+        stage.repeats
+        if lite and stage in (STAGES[0], STAGES[-1])
+        else math.ceil(stage.repeats * depth)
+        for stage in STAGES
+    )
+
+
+def block_plan(width: float, depth: float, *, lite: bool) -> list[tuple[Stage, int]]:
     """Returns one (stage with its scaled filters and own stride, level) per block."""
     plan = []
     level = 1  # the stem halves the image once
-    for stage in STAGES:
+    for stage, repeats in zip(STAGES, stage_repeats(depth, lite=lite), strict=True):
         filters = round_filters(stage.filters, width)
-        for repeat in range(math.ceil(stage.repeats * depth)):
+        for repeat in range(repeats):
             stride = stage.stride if repeat == 0 else 1
             level += stride == 2
             plan.append((stage._replace(filters=filters, stride=stride), level))
@@ -74,22 +83,26 @@ class Block(nn.Module):
     """An inverted residual: expand, depthwise, squeeze-excite, project, add."""
 
     stage: Stage
+    squeeze_excite: bool
     survival_prob: float
-    norm: functools.partial[BatchNorm]
+    style: Style
 
     @nn.compact
     def __call__(self, x: Image, *, train: bool) -> Feature:
         """Returns the block's image, with a shortcut where the shape allows one."""
         stage, inputs, c = self.stage, x, x.shape[-1]
+        norm, activation = self.style.norm, self.style.activation
         if stage.expand != 1:
             x = Pointwise(c * stage.expand, use_bias=False, name="expand")(x)
-            x = silu(self.norm(name="expand_bn")(x, train=train))
-        x = Depthwise(stage.window, stage.stride, name="depthwise")(x)
-        x = silu(self.norm(name="depthwise_bn")(x, train=train))
-        # A quarter of the block's input, not of its expanded width.
-        x = SqueezeExcite(max(1, c // 4), name="se")(x)
+            x = activation(norm(name="expand_bn")(x, train=train))
+        padding = self.style.padding
+        x = Depthwise(stage.window, stage.stride, padding, name="depthwise")(x)
+        x = activation(norm(name="depthwise_bn")(x, train=train))
+        if self.squeeze_excite:
+            # A quarter of the block's input, not of its expanded width.
+            x = SqueezeExcite(max(1, c // 4), activation, name="se")(x)
         x = Pointwise(stage.filters, use_bias=False, name="project")(x)
-        x = self.norm(name="project_bn")(x, train=train)
+        x = norm(name="project_bn")(x, train=train)
         if stage.stride != 1 or c != stage.filters:
             return x
         if train and self.survival_prob < 1:
@@ -103,26 +116,31 @@ class EfficientNet(nn.Module):
     Attributes:
       width: multiplier of B0's channels.
       depth: multiplier of B0's blocks per stage.
+      lite: EfficientNet-Lite: no squeeze-and-excitation; the stem's width and the
+        repeats of the first and last stage are B0's at any scale.
       survival_prob: chance that the last block's residual survives in training; falls
         linearly from 1 at the first block. 1 turns drop path off (as B0 has it).
-      norm: makes a BatchNorm.
+      style: see `layers.Style`.
     """
 
     width: float
     depth: float
+    lite: bool
     survival_prob: float
-    norm: functools.partial[BatchNorm]
+    style: Style
 
     @nn.compact
     def __call__(self, x: Image, *, train: bool) -> dict[int, Feature]:
         """Returns {3: C3, 4: C4, 5: C5}, each the last image before the next stride."""
-        stem = round_filters(STEM_FILTERS, self.width)
-        x = Conv(stem, window=3, stride=2, use_bias=False, name="stem")(x)
-        x = silu(self.norm(name="stem_bn")(x, train=train))
+        stem = round_filters(STEM_FILTERS, 1.0 if self.lite else self.width)
+        x = Conv(stem, 3, 2, self.style.padding, name="stem")(x)
+        x = self.style.activation(self.style.norm(name="stem_bn")(x, train=train))
         features = {}
-        plan = block_plan(self.width, self.depth)
+        plan = block_plan(self.width, self.depth, lite=self.lite)
         for index, (stage, level) in enumerate(plan):
             survival_prob = 1 - (1 - self.survival_prob) * index / len(plan)
-            block = Block(stage, survival_prob, self.norm, name=f"block_{index}")
+            block = Block(
+                stage, not self.lite, survival_prob, self.style, name=f"block_{index}"
+            )
             features[level] = x = block(x, train=train)
         return {level: features[level] for level in FEATURE_LEVELS}

@@ -4,13 +4,11 @@ Source: RetinaNet (arXiv 1708.02002) section 4 and Fig. 3; EfficientDet section 
 separable convolutions, the neck's width, BatchNorm of each level's own statistics.
 """
 
-import functools
-
 from flax import linen as nn
 from jax import numpy as jnp
 from jaxtyping import Array, Float
 
-from efdet_jax.models.layers import BatchNorm, Feature, SeparableConv, silu
+from efdet_jax.models.layers import Feature, SeparableConv, Style
 
 
 class Head(nn.Module):
@@ -20,13 +18,13 @@ class Head(nn.Module):
       values_per_anchor: numbers said of each anchor: classes, or 4 box codes.
       num_anchors: anchors per cell.
       repeats: hidden convolutions.
-      norm: makes a BatchNorm; there is one for each repeat and level.
+      style: see `layers.Style`; there is a BatchNorm for each repeat and level.
     """
 
     values_per_anchor: int
     num_anchors: int
     repeats: int
-    norm: functools.partial[BatchNorm]
+    style: Style
 
     @nn.compact
     def __call__(
@@ -34,14 +32,19 @@ class Head(nn.Module):
     ) -> Float[Array, "b a v"]:
         """Returns the predictions of all anchors: level, row, column, anchor."""
         width = next(iter(features.values())).shape[-1]
-        convs = [SeparableConv(width, name=f"conv_{i}") for i in range(self.repeats)]
+        norm, activation, _, conv_bias = self.style
+        convs = [
+            SeparableConv(width, conv_bias, name=f"conv_{i}")
+            for i in range(self.repeats)
+        ]
         predict = SeparableConv(
-            self.num_anchors * self.values_per_anchor, name="predict"
+            self.num_anchors * self.values_per_anchor, use_bias=True, name="predict"
         )
         predictions = []
         for level, x in sorted(features.items()):
             for i, conv in enumerate(convs):
-                x = silu(self.norm(name=f"bn_{i}_p{level}")(conv(x), train=train))
+                x = norm(name=f"bn_{i}_p{level}")(conv(x), train=train)
+                x = activation(x)
             b, h, w, _ = x.shape
             cells = h * w * self.num_anchors
             predictions.append(predict(x).reshape(b, cells, self.values_per_anchor))

@@ -5,6 +5,8 @@ are [b h w c]; computation is in the dtype of the image, statistics in float32.
 """
 
 import functools
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 from flax import linen as nn
@@ -16,6 +18,7 @@ from efdet_jax.models.depthwise import (
     Image,
     Resized,
     channel_sums,
+    convolve,
     depthwise_conv,
 )
 
@@ -31,11 +34,18 @@ class BatchNorm(nn.Module):
 
     As in the reference, the running variance takes the unbiased batch variance
     (n / (n - 1)) while normalisation uses the biased one; at P7 of a small image that
-    is a visible difference. `momentum` is the share of the old running value kept.
+    is a visible difference.
+
+    Attributes:
+      momentum: the share of the old running value that a step keeps.
+      epsilon: added to the variance.
+      frozen: whether to normalise by the running statistics, and to leave them, in
+        training too.
     """
 
     momentum: float
     epsilon: float
+    frozen: bool
 
     @nn.compact
     def __call__(self, x: Image, *, train: bool) -> Image:
@@ -45,7 +55,7 @@ class BatchNorm(nn.Module):
         bias = self.param("bias", zeros, (c,))
         running_mean = self.variable("batch_stats", "mean", zeros, None, (c,))
         running_var = self.variable("batch_stats", "var", ones, None, (c,))
-        if not train:
+        if not train or self.frozen:
             factor = scale * lax.rsqrt(running_var.value + self.epsilon)
             shift = bias - running_mean.value * factor
             return (x * _spread(factor) + _spread(shift)).astype(x.dtype)
@@ -144,28 +154,43 @@ def _silu_backward(
 
 silu.defvjp(lambda x: (silu(x), x), _silu_backward)
 
+Activation = Callable[[Float[Array, "..."]], Float[Array, "..."]]
+ACTIVATIONS: dict[str, Activation] = {
+    "silu": silu,
+    "relu": jax.nn.relu,
+    "relu6": jax.nn.relu6,
+}
+
+
+class Style(NamedTuple):
+    """What all parts of a detector have in common."""
+
+    norm: functools.partial[BatchNorm]
+    """Makes a BatchNorm, given its name."""
+    activation: Activation
+    padding: str
+    """One of `depthwise.PADDINGS`."""
+    conv_bias: bool
+    """Whether convolutions outside of the backbone have biases before a BatchNorm.
+
+    They are redundant, and the published TensorFlow weights have them.
+    """
+
 
 class Conv(nn.Module):
-    """A full convolution with SAME padding, bias optional."""
+    """A full convolution without bias."""
 
     features: int
     window: int
     stride: int
-    use_bias: bool
+    padding: str
 
     @nn.compact
     def __call__(self, x: Image) -> Feature:
         """Returns the convolved image."""
         shape = (self.window, self.window, x.shape[-1], self.features)
         kernel = self.param("kernel", zeros, shape)
-        y = lax.conv_general_dilated(
-            x,
-            kernel.astype(x.dtype),
-            (self.stride, self.stride),
-            "SAME",
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
-        return _add_bias(self, y) if self.use_bias else y
+        return convolve(x, kernel.astype(x.dtype), self.stride, self.padding)
 
 
 class Pointwise(nn.Module):
@@ -216,40 +241,45 @@ def _add_bias(module: nn.Module, y: Float[Array, "... d"]) -> Float[Array, "... 
 
 
 class Depthwise(nn.Module):
-    """A depthwise convolution with SAME padding and no bias."""
+    """A depthwise convolution without bias."""
 
     window: int
     stride: int
+    padding: str
 
     @nn.compact
     def __call__(self, x: Image) -> Resized:
         """Returns each channel convolved with its own kernel."""
         kernel = self.param("kernel", zeros, (self.window, self.window, x.shape[-1]))
-        return depthwise_conv(x, kernel.astype(x.dtype), self.stride)
+        return depthwise_conv(x, kernel.astype(x.dtype), self.stride, self.padding)
 
 
 class SeparableConv(nn.Module):
-    """A depthwise 3 x 3 (no bias), then a 1 x 1 with bias."""
+    """A depthwise 3 x 3 without bias, then a 1 x 1."""
 
     features: int
+    use_bias: bool
 
     @nn.compact
     def __call__(self, x: Image) -> Feature:
         """Returns the convolved image at the same size."""
-        x = Depthwise(3, 1, name="depthwise")(x)
-        return Pointwise(self.features, use_bias=True, name="pointwise")(x)
+        # At stride 1 both paddings are the same.
+        x = Depthwise(3, 1, "same", name="depthwise")(x)
+        return Pointwise(self.features, self.use_bias, name="pointwise")(x)
 
 
 class SqueezeExcite(nn.Module):
     """Squeeze-and-excitation (arXiv 1709.01507): channels scaled by global context."""
 
     squeezed: int
+    activation: Activation
 
     @nn.compact
     def __call__(self, x: Image) -> Image:
         """Returns `x` times a gate in (0, 1) per image and channel."""
         context = jnp.mean(x, axis=(1, 2))
-        context = silu(Pointwise(self.squeezed, use_bias=True, name="reduce")(context))
+        context = Pointwise(self.squeezed, use_bias=True, name="reduce")(context)
+        context = self.activation(context)
         gate = Pointwise(x.shape[-1], use_bias=True, name="expand")(context)
         return x * jax.nn.sigmoid(gate)[:, None, None, :]
 

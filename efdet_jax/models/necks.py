@@ -1,8 +1,8 @@
 """Necks as tables: each is a tuple of nodes, and one interpreter runs any of them.
 
 A node fuses features that are already there, brought to its own level, and then applies
-SiLU, a separable 3 x 3 convolution and BatchNorm. "p4_in" is the cell's input at
-level 4 and "p4_out" its output; any other name lives inside the cell.
+the activation, a separable 3 x 3 convolution and BatchNorm. "p4_in" is the cell's input
+at level 4 and "p4_out" its output; any other name lives inside the cell.
 """
 
 import functools
@@ -15,13 +15,12 @@ from jax import numpy as jnp
 from jaxtyping import Array, Float
 
 from efdet_jax.models.layers import (
-    BatchNorm,
     Feature,
     Image,
     Pointwise,
     SeparableConv,
+    Style,
     ones,
-    silu,
 )
 from efdet_jax.models.resample import resize
 
@@ -99,7 +98,7 @@ class Cell(nn.Module):
     nodes: tuple[Node, ...]
     width: int
     fusion: str
-    norm: functools.partial[BatchNorm]
+    style: Style
 
     @nn.compact
     def __call__(
@@ -109,26 +108,33 @@ class Cell(nn.Module):
         values = {f"p{level}_in": image for level, image in features.items()}
         for node in self.nodes:
             _, height, width, _ = features[node.level].shape
+            laterals = [self._lateral(node, n, values[n], train) for n in node.inputs]
             images = [
-                resize(self._lateral(node, name, values[name], train), (height, width))
-                for name in node.inputs
+                resize(image, (height, width), self.style.padding) for image in laterals
             ]
             if self.fusion == "fast":
                 weights = self.param(f"{node.name}_weights", ones, (len(images),))
                 fused = fuse_fast(images, weights)
             else:
                 fused = fuse_sum(images)
-            conv = SeparableConv(self.width, name=f"{node.name}_conv")
-            norm = self.norm(name=f"{node.name}_bn")
-            values[node.name] = norm(conv(silu(fused)), train=train)
+            conv = SeparableConv(
+                self.width, self.style.conv_bias, name=f"{node.name}_conv"
+            )
+            norm = self.style.norm(name=f"{node.name}_bn")
+            values[node.name] = norm(conv(self.style.activation(fused)), train=train)
         return {level: values[f"p{level}_out"] for level in features}
 
     def _lateral(self, node: Node, source: str, image: Image, train: bool) -> Feature:
         if image.shape[-1] == self.width:
             return image
         name = f"{node.name}_from_{source}"
-        image = Pointwise(self.width, use_bias=True, name=f"{name}_conv")(image)
-        return self.norm(name=f"{name}_bn")(image, train=train)
+        return _to_width(image, self.width, self.style, name, train)
+
+
+def _to_width(x: Image, width: int, style: Style, name: str, train: bool) -> Feature:
+    """Returns `x` with `width` channels: a 1 x 1 convolution and BatchNorm."""
+    x = Pointwise(width, style.conv_bias, name=f"{name}_conv")(x)
+    return style.norm(name=f"{name}_bn")(x, train=train)
 
 
 class Neck(nn.Module):
@@ -140,7 +146,7 @@ class Neck(nn.Module):
       repeats: how many cells follow each other.
       fusion: one of `FUSIONS`.
       levels: finest and coarsest level.
-      norm: makes a BatchNorm.
+      style: see `layers.Style`.
     """
 
     name_of_table: str
@@ -148,7 +154,7 @@ class Neck(nn.Module):
     repeats: int
     fusion: str
     levels: tuple[int, int]
-    norm: functools.partial[BatchNorm]
+    style: Style
 
     @nn.compact
     def __call__(
@@ -160,14 +166,14 @@ class Neck(nn.Module):
         for level in range(top + 1, self.levels[1] + 1):
             image = features[level - 1]
             if image.shape[-1] != self.width:
-                image = Pointwise(self.width, use_bias=True, name=f"p{level}_conv")(
-                    image
-                )
-                image = self.norm(name=f"p{level}_bn")(image, train=train)
+                image = _to_width(image, self.width, self.style, f"p{level}", train)
             _, height, width, _ = image.shape
-            features[level] = resize(image, (-(-height // 2), -(-width // 2)))
+            half = (-(-height // 2), -(-width // 2))
+            features[level] = resize(image, half, self.style.padding)
         nodes = NECKS[self.name_of_table](*self.levels)
         for index in range(self.repeats):
-            cell = Cell(nodes, self.width, self.fusion, self.norm, name=f"cell_{index}")
+            cell = Cell(
+                nodes, self.width, self.fusion, self.style, name=f"cell_{index}"
+            )
             features = cell(features, train=train)
         return features

@@ -8,39 +8,47 @@ from jax import numpy as jnp
 from efdet_jax.models.depthwise import Image, Resized, spread_windows, windows
 
 
-def max_pool(x: Image, target: tuple[int, int]) -> Resized:
+def shrink(x: Image, target: tuple[int, int], padding: str) -> Resized:
     """Returns `x` shrunk to `target` cells as the reference shrinks pyramid levels.
 
-    Stride (size - 1) // target + 1 along each axis and a window one larger, SAME
-    padding.
+    By a maximum with stride (size - 1) // target + 1 and a window one larger.
     """
     strides = {
         (size - 1) // goal + 1 for size, goal in zip(x.shape[1:3], target, strict=True)
     }
     if len(strides) != 1:
         raise ValueError(f"cannot pool {x.shape[1:3]} to {target} with one stride")
-    return _window_maximum(x, strides.pop())
+    stride = strides.pop()
+    return max_pool(x, stride + 1, stride, padding)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
-def _window_maximum(x: Image, stride: int) -> Resized:
-    """Returns the maximum of every window of stride + 1 cells.
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
+def max_pool(x: Image, window: int, stride: int, padding: str) -> Resized:
+    """Returns the maximum of every window; `padding` is one of `depthwise.PADDINGS`.
 
     Written, with its gradient, as shifted views: the gradient of XLA's own window
     maximum is a serial scatter on CPU. Where a maximum is attained more than once, as
     in blank parts of an image, its gradient is shared evenly.
     """
-    return functools.reduce(jnp.maximum, windows(x, stride + 1, stride, -jnp.inf))
+    return functools.reduce(jnp.maximum, windows(x, window, stride, padding, -jnp.inf))
 
 
-def _window_maximum_backward(
-    stride: int, residuals: tuple[Image, Resized], gradient: Resized
+def _max_pool_backward(
+    window: int,
+    stride: int,
+    padding: str,
+    residuals: tuple[Image, Resized],
+    gradient: Resized,
 ) -> tuple[Image]:
     x, y = residuals
-    hits = [view == y for view in windows(x, stride + 1, stride, -jnp.inf)]
+    hits = [view == y for view in windows(x, window, stride, padding, -jnp.inf)]
     share = gradient / functools.reduce(jnp.add, [h.astype(y.dtype) for h in hits])
     spread = functools.partial(
-        spread_windows, input_shape=x.shape, window=stride + 1, stride=stride
+        spread_windows,
+        input_shape=x.shape,
+        window=window,
+        stride=stride,
+        padding=padding,
     )
     maxima = spread(y, padding_value=jnp.inf)
     shares = spread(share, padding_value=0.0)
@@ -52,14 +60,14 @@ def _window_maximum_backward(
     )
 
 
-def _window_maximum_forward(
-    x: Image, stride: int
+def _max_pool_forward(
+    x: Image, window: int, stride: int, padding: str
 ) -> tuple[Resized, tuple[Image, Resized]]:
-    y = _window_maximum(x, stride)
+    y = max_pool(x, window, stride, padding)
     return y, (x, y)
 
 
-_window_maximum.defvjp(_window_maximum_forward, _window_maximum_backward)
+max_pool.defvjp(_max_pool_forward, _max_pool_backward)
 
 
 def upsample(x: Image, target: tuple[int, int]) -> Resized:
@@ -77,8 +85,10 @@ def upsample(x: Image, target: tuple[int, int]) -> Resized:
     return x[:, rows][:, :, columns]
 
 
-def resize(x: Image, target: tuple[int, int]) -> Resized:
+def resize(x: Image, target: tuple[int, int], padding: str) -> Resized:
     """Returns `x` at `target` cells: pooled down, repeated up, or as it is."""
     if x.shape[1:3] == target:
         return x
-    return (max_pool if x.shape[1] > target[0] else upsample)(x, target)
+    if x.shape[1] > target[0]:
+        return shrink(x, target, padding)
+    return upsample(x, target)

@@ -9,8 +9,7 @@ import pytest
 
 from efdet_jax.data import datasets
 from efdet_jax.data.coco import Coco
-from efdet_jax.data.datasets import SOURCES, check_same_labels, open_source
-from efdet_jax.data.labels import LabelMap, published
+from efdet_jax.data.datasets import SOURCES, open_source
 from efdet_jax.data.shapes import Shapes
 from efdet_jax.data.voc import Voc
 from efdet_jax.errors import UsageError
@@ -29,10 +28,8 @@ SHAPES = {
 }
 
 
-def open_(spec, num_classes=0):
-    return open_source(
-        str(spec), image_size=(48, 64), num_classes=num_classes, shapes=SHAPES
-    )
+def open_(spec):
+    return open_source(str(spec), image_size=(48, 64), shapes=SHAPES)
 
 
 def write_coco(path, *images):
@@ -124,7 +121,7 @@ def test_voc_folders_are_recognised_also_one_level_down(tmp_path, caplog, below)
 def test_real_folders_are_recognised(shared):
     data = shared / "data"
     assert len(open_(f"{data}/bccd,val")) == 87
-    assert len(open_(f"{data}/coco128,train2017", num_classes=90)) == 128
+    assert len(open_(f"{data}/coco128,train2017")) == 128
     assert len(open_(f"{data}/voc100,default")) == 100
 
 
@@ -177,15 +174,6 @@ def test_images_that_are_nowhere_are_named(tmp_path):
     (tmp_path / "train.json").write_text("{}")
     with pytest.raises(UsageError, match="names no image"):
         open_(f"{tmp_path},train")
-
-
-def test_labels_that_differ_are_refused_and_named():
-    two = LabelMap((1, 2), ("cat", "dog"))
-    check_same_labels(two, LabelMap((1, 2), ("cat", "dog")))
-    with pytest.raises(UsageError, match="2 classes against 3"):
-        check_same_labels(two, published({1: "cat", 2: "dog"}, 3))
-    with pytest.raises(UsageError, match=r"class 1 is 'dog' \(id 2\) against 'cow'"):
-        check_same_labels(two, LabelMap((1, 2), ("cat", "cow")))
 
 
 def test_opening_files_loads_neither_tensorflow_nor_tfds():

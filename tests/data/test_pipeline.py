@@ -67,6 +67,8 @@ def train(source, **changes):
     settings = {
         "image_size": (64, 64),
         "batch_size": 5,
+        "resize": "letterbox",
+        "pad_colour": (124.0, 116.0, 104.0),
         "max_boxes": 4,
         "flip": True,
         "jitter": (0.5, 1.6),
@@ -81,6 +83,8 @@ def evaluate(source, **changes):
     settings = {
         "image_size": (64, 64),
         "batch_size": 5,
+        "resize": "letterbox",
+        "pad_colour": (124.0, 116.0, 104.0),
         "max_boxes": 4,
         "num_threads": 2,
         "shard": (0, 1),
@@ -105,7 +109,7 @@ def test_a_batch_has_the_promised_shapes_and_types():
     assert (batch.boxes.shape, batch.boxes.dtype) == ((5, 4, 4), np.float32)
     assert (batch.classes.shape, batch.classes.dtype) == ((5, 4), np.int32)
     assert batch.image_index.dtype == np.int32
-    assert batch.scale.dtype == np.float32
+    assert (batch.scale.shape, batch.scale.dtype) == ((5, 2), np.float32)
     padding = batch.classes == BACKGROUND
     assert not batch.boxes[padding].any()
     assert (batch.boxes[~padding][:, 2:] > batch.boxes[~padding][:, :2]).all()
@@ -190,7 +194,7 @@ def test_without_flip_and_jitter_an_image_of_the_right_size_is_unchanged():
             count = len(annotations.boxes)
             np.testing.assert_array_equal(batch.boxes[row, :count], annotations.boxes)
             assert (batch.classes[row, count:] == BACKGROUND).all()
-    np.testing.assert_array_equal(batch.scale, np.ones(5))
+    np.testing.assert_array_equal(batch.scale, np.ones((5, 2)))
 
 
 def test_flips_move_boxes_with_their_pixels():
@@ -232,15 +236,42 @@ def test_evaluation_rows_beyond_the_end_are_blank():
     assert not batch.boxes[2:].any()
 
 
-def test_evaluation_scale_maps_boxes_back_to_the_original_image():
+@pytest.mark.parametrize(
+    ("resize", "scale"),
+    [("letterbox", (100 / 64, 100 / 64)), ("stretch", (40 / 64, 100 / 64))],
+)
+def test_evaluation_scale_maps_boxes_back_to_the_original_image(resize, scale):
     source = Numbered(1, size=(40, 100))
-    batch = evaluate(source, batch_size=1, max_boxes=9)[0]
+    batch = evaluate(source, resize=resize, batch_size=1, max_boxes=9)[0]
     annotations = source.annotations(0)
     np.testing.assert_allclose(
-        batch.boxes[0, :3] * batch.scale[0], annotations.boxes[2:], rtol=1e-5
+        batch.boxes[0, :3] * np.tile(batch.scale[0], 2),
+        annotations.boxes[2:],
+        rtol=1e-5,
     )
     np.testing.assert_array_equal(batch.classes[0, :3], annotations.classes[2:])
-    assert batch.scale[0] == pytest.approx(100 / 64)
+    np.testing.assert_allclose(batch.scale[0], scale)
+
+
+@pytest.mark.parametrize(("resize", "rows"), [("letterbox", 25), ("stretch", 64)])
+def test_what_an_image_leaves_free_has_the_padding_colour(resize, rows):
+    source = Numbered(200, size=(40, 100))
+    given = {"resize": resize, "pad_colour": (1.0, 2.0, 3.0), "batch_size": 200}
+    without_jitter = next(train(source, jitter=(1.0, 1.0), **given))
+    for batch in (evaluate(source, **given)[0], without_jitter):
+        grey = batch.image_index[:, None, None, None]
+        assert (batch.image[:, :rows] == grey).all()
+        assert (batch.image[:, rows:] == (1, 2, 3)).all()
+
+
+def test_jitter_scales_both_axes_of_a_stretched_image_alike():
+    source = Numbered(1, size=(40, 100))
+    batches = take(train(source, resize="stretch", flip=False, batch_size=1), 20)
+    scales = np.concatenate([batch.scale for batch in batches])
+    np.testing.assert_allclose(scales[:, 1] / scales[:, 0], 100 / 40, rtol=1e-6)
+    assert (scales[:, 0] >= 40 / (64 * 1.6)).all()
+    assert (scales[:, 0] <= 40 / (64 * 0.5)).all()
+    assert len(np.unique(scales[:, 0])) > 10
 
 
 def test_evaluation_keeps_no_more_boxes_than_there_are_rows():

@@ -1,6 +1,5 @@
 import concurrent.futures
 import io
-import json
 import os
 import pickle
 import subprocess
@@ -11,7 +10,8 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from efdet_jax.data.tfds import COCO_CATEGORIES, Tfds, _check_features
+from efdet_jax.data.labels import COCO
+from efdet_jax.data.tfds import Tfds, _check_features
 from efdet_jax.errors import UsageError
 
 BOX = (0.1, 0.2, 0.5, 0.9)
@@ -74,10 +74,9 @@ def write(folder, name, *, labels, marks, image_key):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tfds")
-    coco = list(COCO_CATEGORIES.values())
     like_coco = {"marks": ("is_crowd", "area"), "image_key": "image/id"}
     like_voc = {"marks": ("is_difficult",), "image_key": "image/filename"}
-    write(folder, "coco_like", labels=coco, **like_coco)
+    write(folder, "coco_like", labels=list(COCO.names), **like_coco)
     write(folder, "voc_like", labels=THREE, **like_voc)
     write(folder, "old", labels=THREE, **like_voc)
     info = folder / "old" / "1.0.0" / "dataset_info.json"  # Really written needs TF.
@@ -94,26 +93,17 @@ def by_image_id(source):
 
 
 def test_coco_labels_become_coco_ids(folder):
-    source = Tfds("coco_like", "train", num_classes=90)
-    assert source.labels.num_classes == 90
-    assert source.labels.names[12] == "stop sign"
-    assert source.labels.names[11] == "unused 12"
+    source = Tfds("coco_like", "train")
+    assert source.labels.num_classes == 80
+    assert (source.labels.ids[11], source.labels.names[11]) == (13, "stop sign")
     rows = by_image_id(source)
     assert [row.image_id for row, _ in rows] == [100, 101, 102, 103]
     assert rows[3][0].classes.tolist() == [0, 1, 2]
-    assert source._class_of_label[[10, 11, 79]].tolist() == [10, 12, 89]
-    assert Tfds("coco_like", "train", num_classes=0).labels.num_classes == 80
-
-
-def test_coco_categories_are_those_of_coco_itself(shared):
-    path = shared / "data" / "coco128" / "instances_train2017_128.json"
-    categories = json.loads(path.read_bytes())["categories"]
-    assert {c["id"]: c["name"] for c in categories} == COCO_CATEGORIES
 
 
 @pytest.mark.parametrize("name", ["coco_like", "voc_like"])
 def test_images_boxes_and_marks_are_those_written(folder, name):
-    source = Tfds(name, "train", num_classes=0)
+    source = Tfds(name, "train")
     assert len(source) == 4
     for i, (row, image) in enumerate(by_image_id(source)):
         np.testing.assert_array_equal(image, PIXELS[i])
@@ -128,10 +118,7 @@ def test_images_boxes_and_marks_are_those_written(folder, name):
 
 
 def test_other_labels_get_ids_from_one(folder):
-    assert Tfds("voc_like", "train", 0).labels == ((1, 2, 3), ("cat", "dog", "eel"))
-    assert Tfds("voc_like", "train", 4).labels.names[3] == "unused 4"
-    with pytest.raises(UsageError, match=r"class id 3 \('eel'\)"):
-        Tfds("voc_like", "train", 2)
+    assert Tfds("voc_like", "train").labels == ((1, 2, 3), ("cat", "dog", "eel"))
 
 
 def test_a_data_set_without_boxes_is_refused():
@@ -150,12 +137,12 @@ def test_a_data_set_without_boxes_is_refused():
 
 
 def test_slices_and_versions_open(folder):
-    assert len(Tfds("voc_like:1.0.0", "train[:50%]", 0)) == 2
-    assert len(Tfds("voc_like", "train+test", 0)) == 8
+    assert len(Tfds("voc_like:1.0.0", "train[:50%]")) == 2
+    assert len(Tfds("voc_like", "train+test")) == 8
 
 
 def test_a_pickled_source_gives_the_same(folder):
-    source = Tfds("coco_like", "train", 0)
+    source = Tfds("coco_like", "train")
     copy = pickle.loads(pickle.dumps(source))
     for i in range(len(source)):
         np.testing.assert_array_equal(source.image(i), copy.image(i))
@@ -164,7 +151,7 @@ def test_a_pickled_source_gives_the_same(folder):
 
 
 def test_threads_may_read_at_once(folder):
-    source = Tfds("coco_like", "train", 0)
+    source = Tfds("coco_like", "train")
     alone = [source.image(i) for i in range(4)]
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         for i, image in enumerate(pool.map(source.image, [0, 1, 2, 3] * 50)):
@@ -174,22 +161,22 @@ def test_threads_may_read_at_once(folder):
 def test_mistakes_are_named_with_the_command_that_helps(folder):
     command = "tfds build {} --file_format=array_record"
     with pytest.raises(UsageError, match=command.format("coco/2017")) as raised:
-        Tfds("coco/2017", "train", 90)
+        Tfds("coco/2017", "train")
     assert "\n" not in str(raised.value)
     with pytest.raises(UsageError, match=command.format("old")):
-        Tfds("old", "train", 0)
+        Tfds("old", "train")
     with pytest.raises(
         UsageError, match="no split 'val'; those that exist: train, test"
     ):
-        Tfds("voc_like", "val", 0)
+        Tfds("voc_like", "val")
     with pytest.raises(UsageError, match="no such data set"):
-        Tfds("not a name", "train", 0)
+        Tfds("not a name", "train")
 
 
 def test_reading_does_not_import_tensorflow(folder):
     script = (
         "import sys; from efdet_jax.data.tfds import Tfds;"
-        "s = Tfds('coco_like', 'train', 90); s.image(0); s.annotations(0);"
+        "s = Tfds('coco_like', 'train'); s.image(0); s.annotations(0);"
         "assert 'tensorflow' not in sys.modules"
     )
     environment = {**os.environ, "TFDS_DATA_DIR": str(folder)}

@@ -41,7 +41,7 @@ def folder(tmp_path):
 
 def test_bccd_is_read_as_its_readme_counts_it(shared):
     root = shared / "data" / "bccd" / "BCCD"
-    sources = {split: Voc(root, split, 0) for split in ("train", "val", "test")}
+    sources = {split: Voc(root, split) for split in ("train", "val", "test")}
     assert [len(source) for source in sources.values()] == [205, 87, 72]
     names = ("Platelets", "RBC", "WBC")
     assert all(s.labels == ((1, 2, 3), names) for s in sources.values())
@@ -54,15 +54,13 @@ def test_bccd_is_read_as_its_readme_counts_it(shared):
 
 def test_voc_and_coco_files_of_the_same_objects_agree(shared, tmp_path):
     data = shared / "data" / "voc100"
-    coco = Coco(
-        data / "annotations_coco" / "instances_default.json", data / "images", 0
-    )
+    coco = Coco(data / "annotations_coco" / "instances_default.json", data / "images")
     (tmp_path / "Annotations").symlink_to(data / "annotations_voc")
     (tmp_path / "JPEGImages").symlink_to(data / "images")
     (tmp_path / "ImageSets" / "Main").mkdir(parents=True)
     stems = sorted(path.stem for path in (data / "images").glob("*.jpg"))
     (tmp_path / "ImageSets" / "Main" / "all.txt").write_text("\n".join(stems))
-    voc = Voc(tmp_path, "all", 0)
+    voc = Voc(tmp_path, "all")
     of_coco = {coco._image_path(i).name: i for i in range(len(coco))}
     for i, stem in enumerate(stems):
         ours, theirs = voc.annotations(i), coco.annotations(of_coco[f"{stem}.jpg"])
@@ -86,27 +84,24 @@ def test_corners_are_counted_from_one_and_the_last_pixel_belongs(folder):
         thing(corners=(0, 0, 4.5, 4)),
     ]
     (folder / "Annotations" / "a.xml").write_text(xml(*objects))
-    found = Voc(folder, "train", 0).annotations(0)
+    found = Voc(folder, "train").annotations(0)
     assert found.boxes.tolist() == [[1, 0, 20, 30], [6, 4, 7, 5], [0, 0, 4, 4.5]]
     assert found.area.tolist() == [570, 1, 18]
     assert found.image_id == "a"
 
 
 def test_all_splits_have_the_classes_of_the_whole_folder(folder):
-    train, val = (Voc(folder, split, 0) for split in ("train", "val"))
+    train, val = (Voc(folder, split) for split in ("train", "val"))
     assert train.labels == val.labels == ((1, 2), ("cat", "dog"))
     assert train.annotations(0).classes.tolist() == [1]
     assert val.annotations(0).classes.tolist() == [0]
-    assert Voc(folder, "val", 3).labels.names == ("cat", "dog", "unused 3")
-    with pytest.raises(UsageError, match=r"class id 2 \('dog'\)"):
-        Voc(folder, "val", 1)
 
 
 def test_the_name_of_a_part_is_not_a_class(folder):
     part = "<part><name>head</name></part>"
     person = thing("person").replace("</object>", f"{part}</object>")
     (folder / "Annotations" / "a.xml").write_text(xml(person))
-    assert Voc(folder, "train", 0).labels.names == ("cat", "person")
+    assert Voc(folder, "train").labels.names == ("cat", "person")
 
 
 def test_difficult_objects_are_neither_rewarded_nor_punished(folder):
@@ -114,13 +109,13 @@ def test_difficult_objects_are_neither_rewarded_nor_punished(folder):
     (folder / "Annotations" / "a.xml").write_text(
         xml(*(thing(difficult=mark) for mark in marks))
     )
-    found = Voc(folder, "train", 0).annotations(0)
+    found = Voc(folder, "train").annotations(0)
     assert found.is_crowd.tolist() == [False, False, True]
 
 
 def test_images_of_any_extension_and_xml_without_size_or_objects(folder):
     (folder / "Annotations" / "b.xml").write_text(xml(size=""))
-    source = Voc(folder, "val", 0)
+    source = Voc(folder, "val")
     found = source.annotations(0)
     assert (found.height, found.width) == (20, 30)
     assert found.boxes.shape == (0, 4)
@@ -130,11 +125,11 @@ def test_images_of_any_extension_and_xml_without_size_or_objects(folder):
 def test_the_file_name_counts_where_the_stem_has_no_image(folder):
     (folder / "JPEGImages" / "a.jpg").rename(folder / "JPEGImages" / "other.jpg")
     (folder / "Annotations" / "a.xml").write_text(xml(file_name="other.jpg"))
-    assert Voc(folder, "train", 0).image(0).shape == (20, 30, 3)
+    assert Voc(folder, "train").image(0).shape == (20, 30, 3)
 
 
 def test_a_pickled_source_gives_the_same(folder):
-    source = Voc(folder, "train", 0)
+    source = Voc(folder, "train")
     copy = pickle.loads(pickle.dumps(source))
     for a, b in zip(source.annotations(0), copy.annotations(0), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -142,18 +137,18 @@ def test_a_pickled_source_gives_the_same(folder):
 
 def test_mistakes_are_named(folder):
     with pytest.raises(UsageError, match=r"'test'; those that exist: train, val"):
-        Voc(folder, "test", 0)
+        Voc(folder, "test")
     with pytest.raises(UsageError, match="exist: none"):
-        Voc(folder / "nowhere", "test", 0)
+        Voc(folder / "nowhere", "test")
     (folder / "Annotations" / "a.xml").write_text(xml(thing(corners="1x34")))
     with pytest.raises(UsageError, match=r"a\.xml: is no VOC .* 'x'"):
-        Voc(folder, "val", 0)
+        Voc(folder, "val")
     (folder / "Annotations" / "a.xml").write_text("<annotation>")
     with pytest.raises(UsageError, match=r"a\.xml: is no VOC"):
-        Voc(folder, "val", 0)
+        Voc(folder, "val")
     (folder / "Annotations" / "a.xml").unlink()
     with pytest.raises(UsageError, match=r"lists 'a', but Annotations/a\.xml"):
-        Voc(folder, "train", 0)
+        Voc(folder, "train")
     (folder / "JPEGImages" / "b.png").unlink()
     with pytest.raises(UsageError, match="has no image 'b'"):
-        Voc(folder, "val", 0)
+        Voc(folder, "val")

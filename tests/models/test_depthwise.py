@@ -10,7 +10,7 @@ from oracles import convolution
 from efdet_jax.models.depthwise import (
     channel_sums,
     depthwise_conv,
-    same_padding,
+    fit_windows,
     windows,
 )
 
@@ -26,22 +26,23 @@ def problem(window, stride, size):
     return tuple(map(jnp.asarray, (x, kernel, gradient)))
 
 
-@functools.partial(jax.jit, static_argnums=3)
-def value_and_gradients(x, kernel, gradient, stride):
-    y, pull = jax.vjp(lambda x, k: depthwise_conv(x, k, stride), x, kernel)
+@functools.partial(jax.jit, static_argnums=(3, 4))
+def value_and_gradients(x, kernel, gradient, stride, padding="same"):
+    y, pull = jax.vjp(lambda x, k: depthwise_conv(x, k, stride, padding), x, kernel)
     return y, *pull(gradient)
 
 
+@pytest.mark.parametrize("padding", ["same", "symmetric"])
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("window", [3, 5])
-def test_convolution_and_its_gradients_equal_loops(window, stride, size):
+def test_convolution_and_its_gradients_equal_loops(window, stride, size, padding):
     problem_arrays = problem(window, stride, size)
-    found = value_and_gradients(*problem_arrays, stride)
+    found = value_and_gradients(*problem_arrays, stride, padding)
     arrays = [np.asarray(array, np.float64) for array in problem_arrays]
     expected = (
-        convolution.depthwise(*arrays[:2], stride),
-        *convolution.depthwise_gradients(*arrays[:2], stride, arrays[2]),
+        convolution.depthwise(*arrays[:2], stride, padding),
+        *convolution.depthwise_gradients(*arrays[:2], stride, padding, arrays[2]),
     )
     for ours, loops in zip(found, expected, strict=True):
         np.testing.assert_allclose(ours, loops, rtol=1e-4, atol=1e-5)
@@ -59,7 +60,7 @@ def test_convolution_equals_the_native_one_of_xla(window, stride):
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         feature_group_count=3,
     )
-    ours = depthwise_conv(x, kernel, stride)
+    ours = depthwise_conv(x, kernel, stride, "same")
     np.testing.assert_allclose(ours, native, rtol=1e-5, atol=1e-5)
 
 
@@ -76,7 +77,7 @@ def test_a_convolution_in_bfloat16_stays_in_bfloat16_and_near_float32():
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("size", range(1, 12))
 def test_padding_is_that_of_the_window_positions_of_same(size, stride, window):
-    output, before, after = same_padding(size, window, stride)
+    output, before, after = fit_windows(size, window, stride, "same")
     assert output == -(-size // stride)
     assert after - before in (0, 1)
     reach = (output - 1) * stride + window
@@ -85,13 +86,13 @@ def test_padding_is_that_of_the_window_positions_of_same(size, stride, window):
 
 def test_windows_hold_the_input_under_each_tap():
     x = np.arange(1.0, 21.0, dtype=np.float32).reshape(1, 4, 5, 1)
-    views = windows(jnp.asarray(x), 3, 2, -1.0)
+    views = windows(jnp.asarray(x), 3, 2, "same", -1.0)
     assert len(views) == 9
     for i in range(3):
         for j in range(3):
             expected = np.full((2, 3), -1.0)
-            for row, tap_i, si in convolution.same_windows(4, 3, 2):
-                for column, tap_j, sj in convolution.same_windows(5, 3, 2):
+            for row, tap_i, si in convolution.positions(4, 3, 2, "same"):
+                for column, tap_j, sj in convolution.positions(5, 3, 2, "same"):
                     if (tap_i, tap_j) == (i, j):
                         expected[row, column] = x[0, si, sj, 0]
             np.testing.assert_array_equal(views[3 * i + j][0, :, :, 0], expected)

@@ -10,16 +10,11 @@ from jax import numpy as jnp
 from oracles import published, recorded
 from oracles.trees import flat_arrays
 
-from efdet_jax import config, scaling
+from efdet_jax import config, models, scaling, validation
 from efdet_jax.anchors import anchor_grid
 from efdet_jax.flops import num_parameters
 from efdet_jax.losses import detection_loss, l2_loss
-from efdet_jax.models.detector import (
-    BACKBONES,
-    Detector,
-    abstract_variables,
-    normalise,
-)
+from efdet_jax.models.detector import BACKBONES, abstract_variables, normalise
 from efdet_jax.models.initial import initial_variables
 from efdet_jax.structures import BACKGROUND, Targets
 from efdet_jax.targets import assign
@@ -53,23 +48,22 @@ TOTALS = {
 }
 
 
-def detector(phi, **changes):
-    settings = config.get_config("table", phi).model.to_dict()
-    settings |= {"num_classes": 90, "num_anchors": 9} | changes
-    return Detector(**settings)
+def detector(phi, source="table", reference="automl", **changes):
+    """The published detector, with some keys of config.model set otherwise."""
+    section = config.get_config(source, phi, reference=reference).model
+    section.update_from_flattened_dict({"num_classes": 90} | changes)
+    return models.create(section)
 
 
 def tiny(**changes):
     """A detector that differs from D0 in its numbers only."""
     settings = {
-        "backbone": {
-            "name": "efficientnet",
-            "width": 0.25,
-            "depth": 0.3,
-            "survival_prob": 0.9,
-        },
-        "neck": {"name": "bifpn", "width": 8, "repeats": 1, "fusion": "fast"},
-        "head": {"repeats": 1},
+        "backbone.width": 0.25,
+        "backbone.depth": 0.3,
+        "backbone.survival_prob": 0.9,
+        "neck.width": 8,
+        "neck.repeats": 1,
+        "head.repeats": 1,
         "num_classes": 2,
     }
     return detector(0, **(settings | changes))
@@ -77,7 +71,8 @@ def tiny(**changes):
 
 def test_every_published_detector_is_in_these_tables():
     assert set(PARAMETERS) == set(TOTALS) == set(scaling.DETECTORS)
-    assert set(BACKBONES) == set(config.CHOICES["model.backbone.name"])
+    assert set(LITE) == set(scaling.LITE_DETECTORS)
+    assert set(BACKBONES) == set(validation.CHOICES["model.backbone.name"])
 
 
 @pytest.mark.parametrize(
@@ -97,6 +92,31 @@ def test_parameter_counts_are_the_published_ones(phi):
     statistics = num_parameters(shapes["batch_stats"])
     assert (*parts, statistics) == PARAMETERS[phi]
     assert num_parameters(params) == TOTALS[phi]
+
+
+# In all, and the numbers that BatchNorm keeps: effdet's tf_efficientdet_lite*.
+LITE = {
+    0: (3_243_470, 47_136),
+    1: (4_248_318, 63_072),
+    2: (5_252_334, 72_560),
+    3: (8_350_862, 104_192),
+    "3x": (9_280_862, 111_712),
+    4: (15_130_894, 155_504),
+}
+
+
+@pytest.mark.parametrize("phi", LITE)
+def test_parameter_counts_of_lite_are_the_published_ones(phi):
+    shapes = abstract_variables(detector(phi, source="lite"), (128, 128))
+    counts = (num_parameters(shapes[name]) for name in ("params", "batch_stats"))
+    assert tuple(counts) == LITE[phi]
+
+
+@pytest.mark.parametrize(("phi", "count"), [(0, 3_877_763), (1, 6_622_026)])
+def test_without_redundant_biases_parameters_are_effdets(phi, count):
+    model = detector(phi, reference="effdet")
+    shapes = abstract_variables(model, (128, 128))
+    assert num_parameters(shapes["params"]) == count
 
 
 def variables_of(array_of):
@@ -236,7 +256,7 @@ def test_gradients_and_statistics_of_training_are_those_of_the_pytorch_port(shar
     targets = jax.jit(functools.partial(assign, match_iou=0.5))(
         truth["anchors_yxyx"], truth["a_bbox_yxyx"], classes.astype(np.int32)
     )
-    image = normalise(jnp.asarray(inputs["image_u8_nhwc"]))
+    image = normalise(jnp.asarray(inputs["image_u8_nhwc"]), **config.IMAGENET)
     (total, (parts, statistics)), gradients = training(variables, image, targets)
     expected = np.load(folder / f"{stem}_train.npz")
     losses = total, parts.class_
@@ -336,4 +356,6 @@ def test_bfloat16_stays_near_float32():
 def test_normalised_images_have_imagenets_mean_at_zero():
     image = np.full((1, 2, 2, 3), 255, np.uint8)
     expected = (1 - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225])
-    np.testing.assert_allclose(normalise(image)[0, 0, 0], expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        normalise(image, **config.IMAGENET)[0, 0, 0], expected, rtol=1e-5
+    )

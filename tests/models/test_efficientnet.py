@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 from jax import numpy as jnp
+from style import STYLE
 
 from efdet_jax import scaling
 from efdet_jax.flops import num_parameters
@@ -15,9 +16,6 @@ from efdet_jax.models.efficientnet import (
     block_plan,
     round_filters,
 )
-from efdet_jax.models.layers import BatchNorm
-
-NORM = functools.partial(BatchNorm, momentum=0.99, epsilon=1e-3)
 
 PUBLISHED = {  # blocks, channels of C3 C4 C5
     "b0": (16, (40, 112, 320)),
@@ -39,7 +37,7 @@ def test_every_published_backbone_is_in_this_table():
 def test_blocks_and_channels_are_the_published_ones(name):
     blocks, channels = PUBLISHED[name]
     size = scaling.BACKBONES[name]
-    plan = block_plan(size.width, size.depth)
+    plan = block_plan(size.width, size.depth, lite=False)
     assert len(plan) == blocks
     last = {level: stage.filters for stage, level in plan}
     assert tuple(last[level] for level in (3, 4, 5)) == channels
@@ -64,7 +62,7 @@ def test_filters_are_rounded_as_published(filters, width, rounded):
 
 
 def test_only_the_first_block_of_a_stage_strides():
-    strides = [stage.stride for stage, _ in block_plan(1.0, 2.0)]
+    strides = [stage.stride for stage, _ in block_plan(1.0, 2.0, lite=False)]
     expected = []
     for stage in STAGES:
         expected += [stage.stride] + [1] * (2 * stage.repeats - 1)
@@ -73,7 +71,7 @@ def test_only_the_first_block_of_a_stage_strides():
 
 def survival_probs(width, depth, survival_prob, *, train):
     """The chance of survival of every block, as its module has it."""
-    model = EfficientNet(width, depth, survival_prob, NORM)
+    model = EfficientNet(width, depth, False, survival_prob, STYLE)
     found = []
 
     def spy(call, args, kwargs, context):
@@ -89,14 +87,14 @@ def survival_probs(width, depth, survival_prob, *, train):
 
 
 def test_survival_falls_linearly_from_1_with_the_block():
-    blocks = len(block_plan(0.25, 1.0))
+    blocks = len(block_plan(0.25, 1.0, lite=False))
     expected = [1 - 0.2 * index / blocks for index in range(blocks)]
     np.testing.assert_allclose(survival_probs(0.25, 1.0, 0.8, train=True), expected)
 
 
 @pytest.mark.parametrize("size", [(64, 96), (33, 65)])
 def test_features_have_strides_8_16_and_32(size):
-    model = EfficientNet(0.25, 0.3, 1.0, NORM)
+    model = EfficientNet(0.25, 0.3, False, 1.0, STYLE)
     image = jax.ShapeDtypeStruct((2, *size, 3), jnp.float32)
     features, _ = jax.eval_shape(
         functools.partial(model.init_with_output, train=False),
@@ -108,7 +106,7 @@ def test_features_have_strides_8_16_and_32(size):
 
 
 def test_parameters_of_b0_are_the_published_ones():
-    model = EfficientNet(1.0, 1.0, 1.0, NORM)
+    model = EfficientNet(1.0, 1.0, False, 1.0, STYLE)
     image = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
     init = functools.partial(model.init, train=False)
     shapes = jax.eval_shape(init, jax.random.key(0), image)

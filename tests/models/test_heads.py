@@ -3,12 +3,11 @@ import functools
 import jax
 import numpy as np
 from jax import numpy as jnp
+from style import STYLE
 
 from efdet_jax.models.heads import Head
-from efdet_jax.models.layers import BatchNorm
 
-NORM = functools.partial(BatchNorm, momentum=0.99, epsilon=1e-3)
-HEAD = Head(values_per_anchor=2, num_anchors=3, repeats=2, norm=NORM)
+HEAD = Head(values_per_anchor=2, num_anchors=3, repeats=2, style=STYLE)
 
 
 def features(rng):

@@ -7,15 +7,16 @@ import pytest
 from oracles import published
 from oracles.trees import flat_arrays
 
-from efdet_jax import assemble, config
+from efdet_jax import config, models
 from efdet_jax.models.detector import abstract_variables
 from efdet_jax.models.initial import initial_variables
 
 
 @pytest.fixture(scope="module")
 def shapes():
-    settings = config.get_config("table", 0).model.to_dict() | {"num_classes": 90}
-    return abstract_variables(assemble.Detector(num_anchors=9, **settings), (128, 128))
+    section = config.get_config("table", 0).model
+    section.num_classes = 90
+    return abstract_variables(models.create(section), (128, 128))
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from oracles import convolution
 from efdet_jax.models import layers
 
 EPSILON, MOMENTUM = 1e-3, 0.9
-norm = layers.BatchNorm(momentum=MOMENTUM, epsilon=EPSILON)
+norm = layers.BatchNorm(momentum=MOMENTUM, epsilon=EPSILON, frozen=False)
 
 
 def random(shape, seed=0):
@@ -143,18 +143,26 @@ def test_a_pointwise_convolution_is_a_matrix_product(inputs, outputs, lead):
     np.testing.assert_allclose(found["bias"], flat.sum(0), rtol=1e-4, atol=1e-5)
 
 
-def test_a_full_convolution_pads_below_and_right_and_strides():
-    layer = layers.Conv(1, window=3, stride=2, use_bias=True)
+@pytest.mark.parametrize(
+    ("padding", "expected"),
+    [
+        # TensorFlow pads below and right only,
+        ("same", [[10, 0], [0, 0]]),
+        # PyTorch above and left only.
+        ("symmetric", [[5, 7], [13, 15]]),
+    ],
+)
+def test_a_full_convolution_pads_where_its_reference_does(padding, expected):
+    layer = layers.Conv(1, window=3, stride=2, padding=padding)
     x = jnp.arange(16.0).reshape(1, 4, 4, 1)
     kernel = np.zeros((3, 3, 1, 1), np.float32)
     kernel[2, 2] = 1  # reads two rows down and two columns right of the window's start
-    params = {"kernel": kernel, "bias": np.float32([0.5])}
-    y = layer.apply({"params": params}, x)
-    np.testing.assert_allclose(y[0, :, :, 0], [[10.5, 0.5], [0.5, 0.5]])
+    y = layer.apply({"params": {"kernel": jnp.asarray(kernel)}}, x)
+    np.testing.assert_allclose(y[0, :, :, 0], expected)
 
 
 def test_squeeze_excite_scales_channels_by_a_gate_of_the_whole_image():
-    layer, x = layers.SqueezeExcite(2), random((2, 3, 4, 6))
+    layer, x = layers.SqueezeExcite(2, layers.silu), random((2, 3, 4, 6))
     shapes = jax.eval_shape(layer.init, jax.random.key(0), jnp.asarray(x, jnp.float32))
     variables = jax.tree.map(lambda s: jnp.asarray(random(s.shape), s.dtype), shapes)
     y = layer.apply(variables, jnp.asarray(x, jnp.float32))

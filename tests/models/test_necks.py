@@ -5,12 +5,10 @@ import numpy as np
 import pytest
 from jax import numpy as jnp
 from oracles import published
+from style import STYLE
 
-from efdet_jax import config
+from efdet_jax import validation
 from efdet_jax.models import necks
-from efdet_jax.models.layers import BatchNorm
-
-NORM = functools.partial(BatchNorm, momentum=0.99, epsilon=1e-3)
 
 TABLES = {
     "bifpn": (
@@ -29,8 +27,8 @@ TABLES = {
 
 def test_every_neck_is_in_this_table_and_in_the_configs_choices():
     assert set(TABLES) == set(necks.NECKS)
-    assert set(config.CHOICES["model.neck.name"]) == set(necks.NECKS)
-    assert set(config.CHOICES["model.neck.fusion"]) == set(necks.FUSIONS)
+    assert set(validation.CHOICES["model.neck.name"]) == set(necks.NECKS)
+    assert set(validation.CHOICES["model.neck.fusion"]) == set(necks.FUSIONS)
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -86,7 +84,7 @@ def shapes_of(neck, channels, size):
 @pytest.mark.parametrize("fusion", necks.FUSIONS)
 def test_each_edge_with_other_channels_has_a_lateral_of_its_own(fusion):
     neck = necks.Neck(
-        "bifpn", width=8, repeats=2, fusion=fusion, levels=(3, 7), norm=NORM
+        "bifpn", width=8, repeats=2, fusion=fusion, levels=(3, 7), style=STYLE
     )
     features, variables = shapes_of(neck, {3: 4, 4: 6, 5: 8}, (128, 128))
     cells = variables["params"]
@@ -107,7 +105,7 @@ def test_each_edge_with_other_channels_has_a_lateral_of_its_own(fusion):
 
 def test_coarser_levels_are_halved_upwards_from_c5():
     neck = necks.Neck(
-        "bifpn", width=8, repeats=1, fusion="fast", levels=(3, 8), norm=NORM
+        "bifpn", width=8, repeats=1, fusion="fast", levels=(3, 8), style=STYLE
     )
     features, variables = shapes_of(neck, {3: 4, 4: 4, 5: 12}, (257, 330))
     assert {level: x.shape[1:3] for level, x in features.items()} == {

@@ -11,12 +11,13 @@ def random(shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape)
 
 
+@pytest.mark.parametrize("padding", ["same", "symmetric"])
 @pytest.mark.parametrize("size", [(8, 6), (7, 5), (2, 3), (9, 2)])
-def test_pooling_equals_loops_whose_padding_never_wins(size):
+def test_pooling_equals_loops_whose_padding_never_wins(size, padding):
     x = random((2, *size, 3)) - 10
     half = tuple(-(-side // 2) for side in size)
-    y = resample.resize(jnp.asarray(x, jnp.float32), half)
-    np.testing.assert_allclose(y, convolution.max_pool(x, 3, 2), rtol=1e-6)
+    y = resample.resize(jnp.asarray(x, jnp.float32), half, padding)
+    np.testing.assert_allclose(y, convolution.max_pool(x, 3, 2, padding), rtol=1e-6)
 
 
 @pytest.mark.parametrize("size", [(6, 4), (5, 3)])
@@ -24,9 +25,11 @@ def test_the_gradient_of_pooling_equals_central_differences(size):
     x = random((1, *size, 2))
     half = tuple(-(-side // 2) for side in size)
     weights = random((1, *half, 2), seed=1)
-    _, pull = jax.vjp(lambda x: resample.max_pool(x, half), jnp.asarray(x, jnp.float32))
+    _, pull = jax.vjp(
+        lambda x: resample.shrink(x, half, "same"), jnp.asarray(x, jnp.float32)
+    )
     expected = convolution.numerical_gradient(
-        lambda x: (convolution.max_pool(x, 3, 2) * weights).sum(), x
+        lambda x: (convolution.max_pool(x, 3, 2, "same") * weights).sum(), x
     )
     found = pull(jnp.asarray(weights, jnp.float32))[0]
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -34,7 +37,7 @@ def test_the_gradient_of_pooling_equals_central_differences(size):
 
 def test_pooling_that_needs_two_strides_is_refused():
     with pytest.raises(ValueError, match="one stride"):
-        resample.max_pool(jnp.zeros((1, 8, 8, 1)), (4, 2))
+        resample.shrink(jnp.zeros((1, 8, 8, 1)), (4, 2), "same")
 
 
 @pytest.mark.parametrize(
@@ -43,7 +46,7 @@ def test_pooling_that_needs_two_strides_is_refused():
 def test_enlarging_repeats_the_cell_at_floor_i_in_out(size, target):
     x = random((2, *size, 3)).astype(np.float32)
     weights = random((2, *target, 3), seed=1).astype(np.float32)
-    y, pull = jax.vjp(lambda x: resample.resize(x, target), jnp.asarray(x))
+    y, pull = jax.vjp(lambda x: resample.resize(x, target, "same"), jnp.asarray(x))
     expected, gradient = np.zeros((2, *target, 3)), np.zeros(x.shape)
     for i in range(target[0]):
         for j in range(target[1]):
@@ -56,4 +59,4 @@ def test_enlarging_repeats_the_cell_at_floor_i_in_out(size, target):
 
 def test_a_feature_at_its_size_stays_as_it_is():
     x = jnp.asarray(random((1, 3, 4, 2)), jnp.float32)
-    assert resample.resize(x, (3, 4)) is x
+    assert resample.resize(x, (3, 4), "same") is x

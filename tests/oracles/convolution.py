@@ -3,10 +3,15 @@
 import numpy as np
 
 
-def same_windows(size, window, stride):
-    """Yields (output index, tap, input index) of TensorFlow's SAME, inside only."""
+def positions(size, window, stride, padding):
+    """Yields (output index, tap, input index), inside only.
+
+    `padding` is "same", TensorFlow's, or "symmetric", PyTorch's window // 2.
+    """
     outputs = -(-size // stride)
     before = max((outputs - 1) * stride + window - size, 0) // 2
+    if padding == "symmetric":
+        before = window // 2
     for output in range(outputs):
         for tap in range(window):
             index = output * stride - before + tap
@@ -14,9 +19,9 @@ def same_windows(size, window, stride):
                 yield output, tap, index
 
 
-def _cells(x, window, stride):
-    rows = same_windows(x.shape[1], window, stride)
-    columns = list(same_windows(x.shape[2], window, stride))
+def _cells(x, window, stride, padding):
+    rows = positions(x.shape[1], window, stride, padding)
+    columns = list(positions(x.shape[2], window, stride, padding))
     for row in rows:
         for column in columns:
             yield row, column
@@ -27,27 +32,27 @@ def _output_like(x, stride, value):
     return np.full((b, -(-h // stride), -(-w // stride), c), value, np.float64)
 
 
-def depthwise(x, kernel, stride):
+def depthwise(x, kernel, stride, padding):
     """Returns each channel of [b h w c] convolved with its own kernel [k k c]."""
     y = _output_like(x, stride, 0.0)
-    for (i, ti, si), (j, tj, sj) in _cells(x, kernel.shape[0], stride):
+    for (i, ti, si), (j, tj, sj) in _cells(x, kernel.shape[0], stride, padding):
         y[:, i, j] += x[:, si, sj] * kernel[ti, tj]
     return y
 
 
-def depthwise_gradients(x, kernel, stride, gradient):
+def depthwise_gradients(x, kernel, stride, padding, gradient):
     """Returns the gradients of sum(depthwise(x, kernel) * gradient)."""
     x_gradient, kernel_gradient = np.zeros(x.shape), np.zeros(kernel.shape)
-    for (i, ti, si), (j, tj, sj) in _cells(x, kernel.shape[0], stride):
+    for (i, ti, si), (j, tj, sj) in _cells(x, kernel.shape[0], stride, padding):
         x_gradient[:, si, sj] += gradient[:, i, j] * kernel[ti, tj]
         kernel_gradient[ti, tj] += (x[:, si, sj] * gradient[:, i, j]).sum(0)
     return x_gradient, kernel_gradient
 
 
-def max_pool(x, window, stride):
+def max_pool(x, window, stride, padding):
     """Returns the largest value of every window; the padding is never the largest."""
     y = _output_like(x, stride, -np.inf)
-    for (i, _, si), (j, _, sj) in _cells(x, window, stride):
+    for (i, _, si), (j, _, sj) in _cells(x, window, stride, padding):
         y[:, i, j] = np.maximum(y[:, i, j], x[:, si, sj])
     return y
 

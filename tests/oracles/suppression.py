@@ -10,24 +10,63 @@ def best_pairs(logits, count):
     return sorted(pairs, key=lambda pair: (-logits[pair], pair))[:count]
 
 
-def greedy(boxes, classes, threshold, count):
-    """Rows kept from boxes in descending order of score."""
+def best_classes(logits, count):
+    """(anchor, class) of the highest logit of every anchor; ties to the lower class."""
+    pairs = best_pairs(logits, logits.size)
+    first = {anchor: pair for pair in reversed(pairs) for anchor in [pair[0]]}
+    return sorted(first.values(), key=lambda pair: (-logits[pair], pair))[:count]
+
+
+CANDIDATES = {"pairs": best_pairs, "best_class": best_classes}
+DECAYS = {
+    "hard": lambda iou: float(iou <= 0.5),
+    "gaussian": lambda iou: np.exp(-(iou**2) / 0.3),
+}
+"""What a kept box leaves of a score; the IoU threshold is 0.5, sigma 0.3."""
+
+
+def keep(boxes, scores, classes, *, decay, count, threshold):
+    """[(row, score)] kept: each time the best of what all kept ones have left."""
     kept = []
-    for i in range(len(boxes)):
-        rivals = [j for j in kept if classes[j] == classes[i]]
-        if all(iou_of_pair(boxes[j], boxes[i]) <= threshold for j in rivals):
-            kept.append(i)
-    return kept[:count]
+    while len(kept) < count:
+        left = {}
+        for i in set(range(len(boxes))) - {row for row, _ in kept}:
+            rivals = [row for row, _ in kept if classes[row] == classes[i]]
+            factors = [decay(iou_of_pair(boxes[row], boxes[i])) for row in rivals]
+            left[i] = scores[i] * np.prod(factors)
+        best = max(left, key=lambda i: (left[i], -i), default=None)
+        if best is None or left[best] <= threshold:
+            break
+        kept.append((best, left[best]))
+    return kept
 
 
-def detect(logits, codes, anchors, *, size, candidates, count, iou, score):
-    """Clipped boxes, scores and classes of one image."""
-    pairs = best_pairs(logits, candidates)
-    scores = [1 / (1 + np.exp(-np.float64(logits[pair]))) for pair in pairs]
-    pairs = [pair for pair, s in zip(pairs, scores, strict=True) if s > score]
+def detect(
+    logits,
+    codes,
+    anchors,
+    *,
+    size,
+    candidates,
+    max_candidates,
+    count,
+    decay,
+    threshold,
+    per_class,
+):
+    """Boxes clipped afterwards, scores and classes of one image."""
+    pairs = candidates(logits, max_candidates)
     boxes = np.array([decode_one(anchors[i], codes[i]) for i, _ in pairs])
+    scores = [1 / (1 + np.exp(-np.float64(logits[pair]))) for pair in pairs]
     classes = np.array([c for _, c in pairs])
-    kept = greedy(boxes.reshape(-1, 4), classes, iou, count)
-    limits = [size[0], size[1], size[0], size[1]]
-    boxes = np.clip(boxes.reshape(-1, 4)[kept], 0, limits)
-    return boxes, np.array(scores)[kept], classes[kept]
+    kept = keep(
+        boxes,
+        scores,
+        classes if per_class else np.zeros(len(pairs)),
+        decay=decay,
+        count=count,
+        threshold=threshold,
+    )
+    rows = [row for row, _ in kept]
+    boxes = np.clip(boxes[rows], 0, [size[0], size[1], size[0], size[1]])
+    return boxes, np.array([score for _, score in kept]), classes[rows]

@@ -1,0 +1,48 @@
+"""Published weights into a file of ours, once: loads fast and says its classes.
+
+python -m efdet_jax.convert --config=experiments/d0.py --config.init_from=FILE --out=OUT
+"""
+
+import logging
+import pathlib
+import sys
+
+from absl import flags
+from ml_collections import ConfigDict
+
+from efdet_jax import command
+from efdet_jax.errors import UsageError
+from efdet_jax.weights.importing import classes_of, imported, open_weights
+from efdet_jax.weights.saving import save
+
+_OUT = flags.DEFINE_string("out", None, "File to write, such as d0.safetensors.")
+
+
+def main(argv: list[str]) -> int:
+    """Runs one command line; returns the exit code."""
+    return command.run(_convert, argv)
+
+
+def _convert(config: ConfigDict) -> None:
+    if not config.init_from:
+        raise UsageError("--config.init_from is missing: name the weights to convert")
+    if not _OUT.value:
+        raise UsageError("--out is missing: name the file to write")
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("efdet_jax").setLevel(logging.INFO)
+    out = pathlib.Path(_OUT.value)
+    weights = open_weights(config.init_from)
+    labels = classes_of(weights, config)
+    config.model.num_classes = labels.num_classes
+    variables = imported(weights, config)
+    try:
+        save(out, variables, labels)
+    except OSError as error:
+        raise UsageError(
+            f"--out={out} cannot be written ({error.strerror}): choose another file"
+        ) from error
+    sys.stdout.write(f"{out}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

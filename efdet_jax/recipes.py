@@ -1,0 +1,114 @@
+"""Other recipes than the published one, each a whole config."""
+
+from ml_collections import ConfigDict
+
+from efdet_jax.config import get_config
+from efdet_jax.errors import UsageError
+
+MODELS: dict[str, tuple[str, int | str]] = {
+    f"{prefix}{phi}": (source, phi)
+    for prefix, source, phis in (
+        ("d", "table", (0, 1, 2, 3, 4, 5, 6, 7, "7x")),
+        ("lite", "lite", (0, 1, 2, 3, "3x", 4)),
+    )
+    for phi in phis
+}
+"""(scaling source, phi) of the published detectors by their names."""
+
+EFFDET_MODELS: dict[str, tuple[str, str]] = {
+    **{f"tf_efficientdet_{model}": (model, "automl") for model in MODELS},
+    **{f"efficientdet_d{phi}": (f"d{phi}", "effdet") for phi in range(4)},
+}
+"""(model, reference) of effdet's models by its names for them."""
+
+
+def get_small_config(phi: float) -> ConfigDict:
+    """Returns a recipe for minutes on a few CPU cores: the law at a negative phi.
+
+    The published recipe needs hundreds of epochs to leave its first plateau. Here Adam
+    takes the first steps, averages forget within some hundred steps, and the learning
+    rate is stated for the batch that is used.
+    """
+    config = get_config("law", phi)
+    config.batch_size = config.optimizer.reference_batch = 16
+    config.optimizer.name = "adamw"
+    config.optimizer.schedule = "cosine"
+    config.optimizer.learning_rate = 3e-3
+    config.optimizer.warmup_start = 3e-4
+    config.optimizer.warmup_steps = 50
+    config.l2_loss = 0.0
+    config.ema_decay = 0.99
+    config.model.batch_norm.momentum = 0.95
+    config.model.backbone.batch_norm.momentum = 0.95
+    config.postprocess.method = "hard"
+    config.postprocess.max_candidates = 1000
+    config.eval.batch_size = 16
+    config.log_every = 25
+    config.data.num_threads = 2
+    return config
+
+
+def get_finetune_config(model: str) -> ConfigDict:
+    """Returns a recipe for weights that know much already, and some hundred images.
+
+    Small steps of Adam. BatchNorm keeps the statistics of the weights: a small batch
+    would estimate them badly, and those of a .tflite are folded away, so that they fit
+    no activation.
+
+    Args:
+      model: a key of `MODELS`.
+
+    Raises:
+      UsageError: there is no such model.
+    """
+    if model not in MODELS:
+        raise UsageError(
+            f"model {model!r} is not known: use one of {', '.join(MODELS)}"
+        )
+    config = get_config(*MODELS[model])
+    config.model.frozen.batch_norm = True
+    config.model.backbone.survival_prob = 1.0
+    config.batch_size = config.optimizer.reference_batch = 8
+    config.steps = 600
+    config.optimizer.name = "adamw"
+    config.optimizer.schedule = "cosine"
+    config.optimizer.learning_rate = 1e-3
+    config.optimizer.warmup_start = 1e-4
+    config.optimizer.warmup_steps = 50
+    config.l2_loss = 0.0
+    config.ema_decay = 0.99
+    config.data.jitter = (0.7, 1.4)
+    config.data.num_threads = 2
+    config.eval.batch_size = 8
+    config.eval.every = 200
+    config.checkpoint.every = 200
+    config.log_every = 25
+    return config
+
+
+def get_effdet_config(name: str) -> ConfigDict:
+    """Returns the published recipe with a model as effdet has it.
+
+    Its BatchNorm statistics forget faster in the backbone than elsewhere, it scales the
+    pixels of Lite to exactly -1..1, and it suppresses hard, what it has clipped.
+
+    Args:
+      name: effdet's, a key of `EFFDET_MODELS`.
+
+    Raises:
+      UsageError: there is no such model.
+    """
+    if name not in EFFDET_MODELS:
+        raise UsageError(
+            f"effdet's model {name!r} is not known: use one of "
+            f"{', '.join(EFFDET_MODELS)}"
+        )
+    model, reference = EFFDET_MODELS[name]
+    config = get_config(*MODELS[model], reference=reference)
+    config.model.num_classes = 90
+    config.model.backbone.batch_norm.momentum = 0.9
+    config.postprocess.method = "hard"
+    config.postprocess.clip = "before"
+    if config.scaling.source == "lite":
+        config.normalise.mean = config.normalise.stddev = (127.5,) * 3
+    return config

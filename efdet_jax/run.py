@@ -1,0 +1,114 @@
+"""Opening a workdir: what training there and scoring it both need."""
+
+import logging
+import math
+import pathlib
+from typing import Any, NamedTuple
+
+import jax
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from efdet_jax import assemble
+from efdet_jax import mesh as meshes
+from efdet_jax.checkpoint import Checkpoints
+from efdet_jax.data.labels import LabelMap
+from efdet_jax.data.relabelled import relabelled
+from efdet_jax.data.source import Source
+from efdet_jax.errors import UsageError
+from efdet_jax.journal import Journal
+from efdet_jax.models.initial import initial_variables
+from efdet_jax.structures import Tree
+from efdet_jax.validation import check_devices
+from efdet_jax.weights.importing import fill, open_weights
+
+_LOG = logging.getLogger(__name__)
+
+
+class Run(NamedTuple):
+    """A workdir with the objects that its config asks for."""
+
+    labels: LabelMap
+    """The network's classes."""
+    val_source: Source
+    assembly: assemble.Assembly
+    mesh: Mesh
+    journal: Journal
+    checkpoints: Checkpoints
+    is_begun: bool
+    """Whether there is a checkpoint to go on from."""
+
+
+def open_run(
+    config: ConfigDict, workdir: pathlib.Path, labels: LabelMap, val_source: Source
+) -> Run:
+    """Checks a config against data, devices and workdir, and builds it.
+
+    Args:
+      config: of the run.
+      workdir: its folder.
+      labels: the network's classes.
+      val_source: the images to be scored on, with the data set's own labels.
+
+    Raises:
+      UsageError: the batch does not suit the devices, the validation data has a class
+        that the network has not, or the workdir holds a run of another model or of
+        other classes.
+    """
+    check_devices(config, jax.device_count())
+    journal = Journal(workdir)
+    journal.check_resumable(config)
+    checkpoints = Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep)
+    progress = checkpoints.latest_progress()
+    before = LabelMap.from_json(progress["labels"]) if progress else labels
+    if before != labels:
+        changed = next(
+            (
+                pair
+                for pair in zip(before.names, labels.names, strict=False)
+                if len(set(pair)) > 1
+            ),
+            (f"{before.num_classes} classes", f"{labels.num_classes} classes"),
+        )
+        raise UsageError(
+            f"--workdir={workdir} was trained for other classes ({changed[0]}, now "
+            f"{changed[1]}): use another --workdir"
+        )
+    return Run(
+        labels,
+        relabelled(val_source, labels),
+        assemble.detector(config, labels.num_classes),
+        meshes.data_mesh(),
+        journal,
+        checkpoints,
+        progress is not None,
+    )
+
+
+def initial_values(config: ConfigDict, run: Run) -> dict[str, Tree]:
+    """Returns the variables before the first step: from config.init_from, or drawn.
+
+    Raises:
+      UsageError: see `weights.importing`.
+    """
+    # What a checkpoint replaces needs no file, which may be gone by then.
+    if run.is_begun or not config.init_from:
+        return initial_variables(
+            run.assembly.variables,
+            seed=config.seed,
+            foreground_prior=config.foreground_prior,
+        )
+    weights = open_weights(config.init_from)
+    variables, report = fill(weights, run.assembly.variables, run.labels, config)
+    _LOG.info("%s", report.table())
+    return variables
+
+
+def first_result(assembly: assemble.Assembly) -> dict[str, Any]:
+    """Returns what `result.json` holds before anything has been measured."""
+    return {
+        "step": 0,
+        "params": assembly.params,
+        "multiply_adds": assembly.multiply_adds,
+        "images_per_second": math.nan,  # until the first report
+    }

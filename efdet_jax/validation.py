@@ -1,0 +1,215 @@
+"""What can be checked of a config before any device or file is touched."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from efdet_jax import scaling
+from efdet_jax.config import FREE, REFERENCES
+from efdet_jax.data.transforms import RESIZES
+from efdet_jax.errors import UsageError
+from efdet_jax.models.depthwise import PADDINGS
+from efdet_jax.models.detector import BACKBONES
+from efdet_jax.models.efficientnet import FEATURE_LEVELS
+from efdet_jax.models.layers import ACTIVATIONS
+from efdet_jax.models.necks import FUSIONS, NECKS
+from efdet_jax.models.resnet import STAGES
+from efdet_jax.optim import DIRECTIONS, SCHEDULES
+from efdet_jax.postprocess import CANDIDATES, CLIPS, METHODS
+
+
+def derived_sizes(size: scaling.DetectorSize) -> dict[str, object]:
+    """Returns {config key: value} for every key that phi decides."""
+    return {
+        "image_size": (size.image_size, size.image_size),
+        "model.levels": (3, size.max_level),
+        "model.backbone.width": size.backbone_width,
+        "model.backbone.depth": size.backbone_depth,
+        "model.backbone.lite": size.lite,
+        "model.neck.width": size.neck_width,
+        "model.neck.repeats": size.neck_repeats,
+        "model.neck.fusion": size.fusion,
+        "model.head.repeats": size.head_repeats,
+        "model.anchors.scale": size.anchor_scale,
+    }
+
+
+def _check_backbone(config: ConfigDict) -> None:
+    """Checks that the backbone's section has the keys of that backbone."""
+    section = config.model.backbone
+    fields = {field.name for field in dataclasses.fields(BACKBONES[section.name])}
+    expected = fields - {"style", "parent", "name"}
+    found = set(section) - {"name", "batch_norm"}
+    if found != expected:
+        raise UsageError(
+            f"config.model.backbone.name={section.name} takes the keys "
+            f"{', '.join(sorted(expected))}, not {', '.join(sorted(found))}: change "
+            "the backbone in the experiment's file, not on the command line"
+        )
+    if section.name == "resnet" and section.depth not in STAGES:
+        raise UsageError(
+            f"config.model.backbone.depth={section.depth} is no ResNet: use one of "
+            f"{', '.join(map(str, STAGES))}"
+        )
+    if not 0 < section.get("survival_prob", 1.0) <= 1:
+        raise UsageError(
+            f"config.model.backbone.survival_prob={section.survival_prob} is out of "
+            "range: set it to 1, or to a little less, such as 0.8"
+        )
+
+
+def lookup(config: ConfigDict, key: str) -> Any:
+    """Returns the value at a dotted key such as `model.neck.width`."""
+    value: Any = config
+    for name in key.split("."):
+        value = value[name]
+    return value
+
+
+def validate(config: ConfigDict) -> None:
+    """Checks what can be checked before any device or file is touched.
+
+    Raises:
+      UsageError: naming key, value and remedy.
+    """
+    _check_scaling(config)
+    _check_reference(config)
+    for key, choices in CHOICES.items():
+        if lookup(config, key) not in choices:
+            raise UsageError(
+                f"config.{key}={lookup(config, key)} is not known: use one of "
+                f"{', '.join(choices)}"
+            )
+    _check_backbone(config)
+    if len(config.image_size) != 2:
+        raise UsageError(
+            f"config.image_size={tuple(config.image_size)} is not a height and a width:"
+            " write --config.image_size='(512,640)'"
+        )
+    for key, (lowest, highest) in LIMITS.items():
+        value = lookup(config, key)
+        if not lowest <= value <= highest:
+            limits = (
+                f"{lowest} or more" if highest == _ANY else f"{lowest} to {highest}"
+            )
+            raise UsageError(
+                f"config.{key}={value} is out of range: set it to {limits}"
+            )
+    first, top = config.model.levels
+    if first != FEATURE_LEVELS[0] or top < FEATURE_LEVELS[-1]:
+        raise UsageError(
+            f"config.model.levels={(first, top)} do not suit the backbone: start at "
+            f"{FEATURE_LEVELS[0]} and end at {FEATURE_LEVELS[-1]} or above"
+        )
+    if min(config.image_size) < 2**top:
+        raise UsageError(
+            f"config.image_size={tuple(config.image_size)} is smaller than the stride "
+            f"{2**top} of the top level {top}: use at least {2**top} or fewer levels "
+            "(config.model.levels)"
+        )
+    jitter = tuple(config.data.jitter)
+    if len(jitter) != 2 or not 0 < jitter[0] <= jitter[1]:
+        raise UsageError(
+            f"config.data.jitter={jitter} is no range of scales: write smallest and "
+            "largest, such as --config.data.jitter='(0.5,1.5)'"
+        )
+
+
+_ANY = math.inf
+LIMITS: Mapping[str, tuple[float, float]] = {
+    "batch_size": (1, _ANY),
+    "steps": (1, _ANY),
+    "log_every": (1, _ANY),
+    "ema_decay": (0, 1),
+    "foreground_prior": (1e-6, 0.5),
+    "l2_loss": (0, _ANY),
+    "model.num_classes": (0, _ANY),
+    "model.neck.width": (1, _ANY),
+    "model.neck.repeats": (1, _ANY),
+    "model.head.repeats": (0, _ANY),
+    "model.anchors.octaves": (1, _ANY),
+    "optimizer.reference_batch": (1, _ANY),
+    "optimizer.warmup_steps": (0, _ANY),
+    "data.max_boxes": (1, _ANY),
+    "data.num_threads": (0, _ANY),
+    "postprocess.max_candidates": (0, _ANY),
+    "postprocess.iou_threshold": (0, 1),
+    "postprocess.sigma": (1e-6, _ANY),
+    "postprocess.score_threshold": (0, 1),
+    "postprocess.max_detections": (1, _ANY),
+    "eval.every": (1, _ANY),
+    "eval.batch_size": (1, _ANY),
+    "eval.pictures": (0, _ANY),
+    "checkpoint.every": (1, _ANY),
+    "checkpoint.keep": (1, _ANY),
+}
+"""Smallest and largest value of what would fail late, or silently mean nothing."""
+
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "model.backbone.name": tuple(BACKBONES),
+    "model.neck.name": tuple(NECKS),
+    "model.neck.fusion": FUSIONS,
+    "model.activation": tuple(ACTIVATIONS),
+    "model.padding": PADDINGS,
+    "model.dtype": ("float32", "bfloat16"),
+    "optimizer.schedule": tuple(SCHEDULES),
+    "optimizer.name": tuple(DIRECTIONS),
+    "data.resize": tuple(RESIZES),
+    "postprocess.candidates": tuple(CANDIDATES),
+    "postprocess.method": tuple(METHODS),
+    "postprocess.clip": CLIPS,
+}
+
+
+def _check_scaling(config: ConfigDict) -> None:
+    source, phi = config.scaling.source, config.scaling.phi
+    if source == FREE:
+        return
+    if source not in scaling.SOURCES:
+        raise UsageError(
+            f"config.scaling.source={source} is not known: use one of "
+            f"{', '.join([*scaling.SOURCES, FREE])}"
+        )
+    for key, expected in derived_sizes(scaling.SOURCES[source](phi)).items():
+        if (found := lookup(config, key)) != expected:
+            raise UsageError(
+                f"config.{key}={found} contradicts phi={phi} of the {source}, which "
+                f"sets it to {expected}: give phi to the config file instead "
+                "(experiments/phi.py:PHI), or take every size into your own hands with "
+                f"--config.scaling.source={FREE}"
+            )
+
+
+def _check_reference(config: ConfigDict) -> None:
+    reference = config.reference
+    if reference == FREE:
+        return
+    if reference not in REFERENCES:
+        raise UsageError(
+            f"config.reference={reference} is not known: use one of "
+            f"{', '.join([*REFERENCES, FREE])}"
+        )
+    for key, expected in REFERENCES[reference].items():
+        if (found := lookup(config, key)) != expected:
+            raise UsageError(
+                f"config.{key}={found} contradicts the reference {reference}, which "
+                f"has {expected}: its weights would give other numbers. To have it "
+                f"your way say --config.reference={FREE}"
+            )
+
+
+def check_devices(config: ConfigDict, num_devices: int) -> None:
+    """Checks that every device gets as many images as the others.
+
+    Raises:
+      UsageError: naming key, value and remedy.
+    """
+    for key in ("batch_size", "eval.batch_size"):
+        if (size := lookup(config, key)) % num_devices:
+            raise UsageError(
+                f"config.{key}={size} is not divisible by the {num_devices} devices: "
+                f"use a multiple of {num_devices}"
+            )

@@ -1,0 +1,24 @@
+"""Writing weights into one file that `importing.open_weights` reads again."""
+
+import json
+import pathlib
+from collections.abc import Mapping
+
+from efdet_jax.data.labels import LabelMap
+from efdet_jax.structures import Tree
+from efdet_jax.weights.importing import LABELS, flat_variables
+
+
+def save(path: pathlib.Path, variables: Mapping[str, Tree], labels: LabelMap) -> None:
+    """Writes `params` and `batch_stats` as safetensors, by our paths.
+
+    Args:
+      path: of the file; replaced if it exists.
+      variables: of a detector.
+      labels: its classes.
+    """
+    from safetensors.numpy import save_file  # Needed by few commands.
+
+    save_file(
+        flat_variables(variables), path, metadata={LABELS: json.dumps(labels.to_json())}
+    )

@@ -1,0 +1,12 @@
+"""What the parts of a D0 have in common; for tests of one part."""
+
+import functools
+
+from efdet_jax.models.layers import BatchNorm, Style, silu
+
+STYLE = Style(
+    norm=functools.partial(BatchNorm, momentum=0.99, epsilon=1e-3, frozen=False),
+    activation=silu,
+    padding="same",
+    conv_bias=True,
+)
