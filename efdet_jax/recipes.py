@@ -69,7 +69,7 @@ def get_finetune_config(model: str) -> ConfigDict:
     config.model.frozen.batch_norm = True
     config.model.backbone.survival_prob = 1.0
     config.batch_size = config.optimizer.reference_batch = 8
-    config.steps = 600
+    config.steps = 400
     config.optimizer.name = "adamw"
     config.optimizer.schedule = "cosine"
     config.optimizer.learning_rate = 1e-3

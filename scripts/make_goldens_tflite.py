@@ -11,6 +11,7 @@ converter makes of it, the numbers to compare with what the network itself retur
 import os
 import pathlib
 import sys
+from typing import Any
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 sys.path.insert(0, sys.argv[1])
@@ -21,6 +22,7 @@ import tensorflow as tf
 from backbone import efficientnet_lite_builder  # pyrefly: ignore[missing-import]
 from tf2 import efficientdet_keras  # pyrefly: ignore[missing-import]
 
+LITE: Any = tf.lite  # loaded when it is used, which type checkers do not see
 TARGET = pathlib.Path(__file__).parents[1] / "tests/goldens/tflite.npz"
 SIZE, CLASSES, STEP, SHARE = (96, 160), 3, 5, 0.15
 FIGURES = {
@@ -78,7 +80,7 @@ def convert(network, settings):
         )
         return tf.sigmoid(classes), boxes
 
-    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+    converter = LITE.TFLiteConverter.from_concrete_functions(
         [serve.get_concrete_function()], network
     )
     for name, value in settings.items():
@@ -95,7 +97,7 @@ def main():
     image = np.random.default_rng(1).normal(size=(1, *SIZE, 3)).astype(np.float32)
     examples = [[random.normal(size=(1, *SIZE, 3)).astype(np.float32)] for _ in "123"]
     integers = {
-        "optimizations": [tf.lite.Optimize.DEFAULT],
+        "optimizations": [LITE.Optimize.DEFAULT],
         "representative_dataset": lambda: examples,
         "inference_input_type": tf.uint8,
     }

@@ -161,6 +161,26 @@ MISTAKES = {
         (QUICKSTART, "--workdir=file/run"),
         ("--workdir=file/run", "choose a folder"),
     ),
+    "weights that are not there": (
+        (QUICKSTART, "--config.init_from=nowhere.pth"),
+        ("nowhere.pth", "cannot be read"),
+    ),
+    "weights that are something else": (
+        (QUICKSTART, "--config.init_from=file"),
+        ("file", "is empty"),
+    ),
+    "layers that are not the reference's": (
+        (D3, "--config.model.padding=symmetric"),
+        ("config.model.padding=symmetric", "automl", "--config.reference=free"),
+    ),
+    "no model to train on from": (
+        (f"--config={ROOT}/experiments/finetune.py:d9,folder",),
+        ("'d9'", "lite0"),
+    ),
+    "no model of effdet": (
+        (f"--config={ROOT}/experiments/effdet.py:d0",),
+        ("'d0'", "tf_efficientdet_d0"),
+    ),
     "evaluation of nothing": (
         (QUICKSTART, "--mode=eval", "--workdir=empty"),
         ("empty", "no checkpoint"),

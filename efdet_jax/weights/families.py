@@ -62,6 +62,8 @@ OURS = Family(
     names=lambda path, layout: (path,),
     arrange=as_ours,
 )
+TFLITE = OURS._replace(name="EfficientDet-Lite .tflite")
+"""Already taken apart into our variables when it was read."""
 FAMILIES = (
     OURS,
     Family(

@@ -26,7 +26,7 @@ from efdet_jax.models.initial import initial_variables
 from efdet_jax.models.resnet import STAGES
 from efdet_jax.structures import Tree
 from efdet_jax.weights import files, predictor
-from efdet_jax.weights.families import OURS, Family, guess, recognise
+from efdet_jax.weights.families import OURS, TFLITE, Family, guess, recognise
 from efdet_jax.weights.naming import Layout
 
 _LOG = logging.getLogger(__name__)
@@ -82,6 +82,11 @@ class Report(NamedTuple):
         for reason, paths in reasons.items():
             more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
             lines.append(f"  re-initialised: {paths[0]}{more}: {reason}")
+        if self.weights.family is TFLITE:
+            lines.append(
+                "  BatchNorm statistics are not in the file: keep "
+                "config.model.frozen.batch_norm=True when training"
+            )
         return "\n".join(lines)
 
     def _paths(self) -> list[str]:
@@ -129,7 +134,7 @@ def open_weights(path: str | pathlib.Path) -> Weights:
     if (path / "checkpoints").is_dir():
         return _open_workdir(path)
     stored = files.read(path)
-    family = recognise(stored.arrays)
+    family = TFLITE if stored.container == "tflite" else recognise(stored.arrays)
     if family is None:
         some = ", ".join(sorted(stored.arrays)[:3])
         raise UsageError(
@@ -282,7 +287,8 @@ def _wrong_shape(
     return (
         f"{weights.path}: {names[0]} has shape {list(theirs[0].shape)}, but the "
         f"model's {name} has {list(ours.shape)}{_looks_like(weights)}: use the "
-        f"experiment of that model, or name the variable with --config.init_from_ignore={name}"
+        "experiment of that model, or name the variable with "
+        f"--config.init_from_ignore={name}"
     )
 
 

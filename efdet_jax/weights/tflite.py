@@ -57,8 +57,9 @@ def read_tflite(data: bytes, path: pathlib.Path) -> Arrays:
         }
     except Unexpected as error:
         raise UsageError(
-            f"{path} is not an EfficientDet-Lite .tflite: {error}"
-        ) from None
+            f"{path}: is not an EfficientDet-Lite, all that is read from a .tflite: "
+            f"{error}"
+        ) from error
 
 
 def factor(
@@ -131,7 +132,7 @@ def _factored(kernels: Sequence[Constant], where: str) -> tuple[np.ndarray, np.n
     values = np.stack([kernel.values for kernel in kernels])
     kernel, scales = factor(values)
     error = np.abs(values - kernel * scales[:, None]).max(axis=1)
-    if (error > MOST_STEPS / 127 * np.abs(values).max(axis=1)).any():
+    if not (error <= MOST_STEPS / 127 * np.abs(values).max(axis=1)).all():
         raise Unexpected(f"expected one kernel, scaled by level, at {where}")
     return kernel, scales
 

@@ -102,19 +102,19 @@ def read_graph(data: bytes) -> Graph:
     import tflite  # hundreds of modules, for this one kind of file
 
     try:
-        model = tflite.Model.GetRootAs(data, 0)
-        graphs = model.SubgraphsLength()
-        if graphs != 1:
-            raise Unexpected(f"expected one graph, found {graphs}")
+        model: Any = tflite.Model.GetRootAs(data, 0)
         graph = model.Subgraphs(0)
-        images = [int(i) for i in graph.InputsAsNumpy()]
-        if len(images) != 1:
-            raise Unexpected(f"expected one input, found {len(images)}")
+        counts = (model.SubgraphsLength(), graph.InputsLength())
+        if counts != (1, 1):
+            raise Unexpected("found {} graphs and {} inputs, not one".format(*counts))
+        image = graph.Inputs(0)
         tensors = _tensors(model, graph, len(data))
         operators = _operators(tflite, model, graph)
     except _DAMAGE as error:
-        raise Unexpected(f"it is truncated or damaged ({error})") from error
-    return _connect(images[0], operators, tensors)
+        raise Unexpected(
+            f"it is damaged or cut short ({error}): fetch it again"
+        ) from error
+    return _connect(image, operators, tensors)
 
 
 def _check_count(what: str, count: int, most: int) -> None:
@@ -155,6 +155,7 @@ def _values(raw: np.ndarray, tensor: Any, name: str) -> np.ndarray:
     return raw.view(dtype).reshape(shape)
 
 
+@np.errstate(all="ignore")  # what is not finite is refused at the end
 def _constant(values: np.ndarray, quantisation: Any, name: str) -> Constant | None:
     """Returns the real numbers: one scale for all, or one for each along an axis."""
     if values.dtype.kind == "f":
@@ -173,9 +174,8 @@ def _constant(values: np.ndarray, quantisation: Any, name: str) -> Constant | No
             values.shape, shape
         ):
             raise Unexpected(f"{name} has {scale.size} scales, which do not fit it")
-        with np.errstate(all="ignore"):  # what overflows is refused below
-            real = (values - zero.reshape(shape)) * scale.reshape(shape)
-            real, step = real.astype(np.float32), float(scale.max())
+        real = (values - zero.reshape(shape)) * scale.reshape(shape)
+        real, step = real.astype(np.float32), float(scale.max())
     if not np.isfinite(real).all():
         raise Unexpected(f"{name} is not finite everywhere")
     return Constant(real, step)
