@@ -12,7 +12,8 @@ from ml_collections import ConfigDict
 
 from efdet_jax import command
 from efdet_jax.errors import UsageError
-from efdet_jax.weights.importing import classes_of, imported, open_weights
+from efdet_jax.weights.importing import imported
+from efdet_jax.weights.opening import classes_of, open_weights
 from efdet_jax.weights.saving import save
 
 _OUT = flags.DEFINE_string("out", None, "File to write, such as d0.safetensors.")

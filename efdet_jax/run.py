@@ -20,7 +20,8 @@ from efdet_jax.journal import Journal
 from efdet_jax.models.initial import initial_variables
 from efdet_jax.structures import Tree
 from efdet_jax.validation import check_devices
-from efdet_jax.weights.importing import fill, open_weights
+from efdet_jax.weights.filling import fill
+from efdet_jax.weights.opening import open_weights
 
 _LOG = logging.getLogger(__name__)
 

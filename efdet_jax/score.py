@@ -12,7 +12,7 @@ from efdet_jax.data.labels import LabelMap, network_labels
 from efdet_jax.errors import UsageError
 from efdet_jax.evaluate import make_evaluator
 from efdet_jax.run import first_result, initial_values, open_run
-from efdet_jax.weights.importing import classes_of, open_weights
+from efdet_jax.weights.opening import classes_of, open_weights
 
 
 def score(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import tiny
 from efdet_jax import assemble
 from efdet_jax.data.labels import LabelMap
 from efdet_jax.models.initial import initial_variables
-from efdet_jax.weights.importing import open_weights
+from efdet_jax.weights.opening import open_weights
 from efdet_jax.weights.saving import save
 
 ROOT = pathlib.Path(__file__).parents[1]

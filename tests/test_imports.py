@@ -51,5 +51,5 @@ def test_only_two_files_name_what_loads_tensorflow():
     }
     assert naming == {
         "efdet_jax/journal.py",
-        "efdet_jax/weights/tf_checkpoint.py",
+        "efdet_jax/weights/files/tf_checkpoint.py",
     }

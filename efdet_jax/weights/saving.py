@@ -1,4 +1,4 @@
-"""Writing weights into one file that `importing.open_weights` reads again."""
+"""Writing weights into one file that `opening.open_weights` reads again."""
 
 import json
 import pathlib
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from efdet_jax.data.labels import LabelMap
 from efdet_jax.structures import Tree
-from efdet_jax.weights.importing import LABELS, flat_variables
+from efdet_jax.weights.opening import LABELS, flat_variables
 
 
 def save(path: pathlib.Path, variables: Mapping[str, Tree], labels: LabelMap) -> None:

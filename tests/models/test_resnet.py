@@ -15,9 +15,9 @@ from efdet_jax.models.detector import abstract_variables
 from efdet_jax.models.initial import initial_variables
 from efdet_jax.models.layers import BatchNorm, Style
 from efdet_jax.models.resnet import STAGES, Block, ResNet
-from efdet_jax.weights import torch_resnet
-from efdet_jax.weights.arranging import from_torch
-from efdet_jax.weights.naming import Layout
+from efdet_jax.weights.names import torch_resnet
+from efdet_jax.weights.names.arranging import from_torch
+from efdet_jax.weights.names.naming import Layout
 
 TORCH = Style(
     norm=functools.partial(BatchNorm, momentum=0.9, epsilon=1e-5, frozen=False),

@@ -5,7 +5,7 @@ import tarfile
 import pytest
 
 from efdet_jax.errors import UsageError
-from efdet_jax.weights import archives
+from efdet_jax.weights.files import archives
 
 
 def member(name, content=b"numbers", **fields):

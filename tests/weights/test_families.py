@@ -13,8 +13,8 @@ from efdet_jax import config as config_lib
 from efdet_jax import models
 from efdet_jax.models.detector import abstract_variables
 from efdet_jax.models.efficientnet import stage_repeats
-from efdet_jax.weights import families
-from efdet_jax.weights.naming import Layout
+from efdet_jax.weights.names import families
+from efdet_jax.weights.names.naming import Layout
 
 RECORDS = pathlib.Path(__file__).parents[1] / "goldens/names.json.gz"
 

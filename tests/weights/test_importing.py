@@ -11,7 +11,8 @@ from efdet_jax import models, weights
 from efdet_jax.data.labels import COCO, LabelMap
 from efdet_jax.errors import UsageError
 from efdet_jax.models.detector import abstract_variables
-from efdet_jax.weights.importing import LABELS, classes_of, fill, open_weights
+from efdet_jax.weights.filling import fill
+from efdet_jax.weights.opening import LABELS, classes_of, open_weights
 from efdet_jax.weights.saving import save
 
 ANIMALS = LabelMap((7, 3), ("cat", "dog"))

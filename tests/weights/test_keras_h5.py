@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from efdet_jax.errors import UsageError
-from efdet_jax.weights import files
+from efdet_jax.weights.files import reading as files
 
 KERNEL = np.arange(12, dtype=np.float32).reshape(3, 4)
 

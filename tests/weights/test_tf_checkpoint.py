@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from efdet_jax.errors import UsageError
-from efdet_jax.weights import files, tf_checkpoint
+from efdet_jax.weights.files import reading as files
+from efdet_jax.weights.files import tf_checkpoint
 
 
 def touch(folder, *names):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from efdet_jax.errors import UsageError
-from efdet_jax.weights import files
+from efdet_jax.weights.files import reading as files
 
 GOLDENS = pathlib.Path(__file__).parents[1] / "goldens"
 FORMATS = ("torch_zip.pth", "torch_stream.pth")

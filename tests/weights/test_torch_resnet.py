@@ -11,8 +11,8 @@ from oracles.recorded import GOLDENS
 from style import STYLE
 
 from efdet_jax.models.resnet import STAGES, ResNet
-from efdet_jax.weights import families
-from efdet_jax.weights.naming import Layout
+from efdet_jax.weights.names import families
+from efdet_jax.weights.names.naming import Layout
 
 
 @functools.cache

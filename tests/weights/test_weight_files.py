@@ -6,7 +6,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from efdet_jax.errors import UsageError
-from efdet_jax.weights import files
+from efdet_jax.weights.files import reading as files
 
 
 def refused(path):

@@ -16,14 +16,14 @@ import numpy as np
 from jaxtyping import Float
 
 from efdet_jax.errors import UsageError
-from efdet_jax.weights.tflite_graph import (
+from efdet_jax.weights.tflite.graph import (
     Constant,
     Graph,
     Operator,
     Unexpected,
     read_graph,
 )
-from efdet_jax.weights.tflite_layers import Layer, find_layers
+from efdet_jax.weights.tflite.layers import Layer, find_layers
 
 EPSILON = 1e-3
 """The family's, in every BatchNorm; imported variances are 1 - EPSILON."""

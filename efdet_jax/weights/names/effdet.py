@@ -6,8 +6,8 @@ same names and fewer of them.
 
 from collections.abc import Collection
 
-from efdet_jax.weights import timm
-from efdet_jax.weights.naming import TORCH, Layout, translate, under
+from efdet_jax.weights.names import timm
+from efdet_jax.weights.names.naming import TORCH, Layout, translate, under
 
 DETECTOR = {
     **under("", "backbone.", timm.BACKBONE),

@@ -8,9 +8,15 @@ import numpy as np
 from efdet_jax import scaling
 from efdet_jax.models import resnet
 from efdet_jax.models.efficientnet import block_plan, stage_repeats
-from efdet_jax.weights import automl, effdet, keras_applications, timm, torch_resnet
-from efdet_jax.weights.arranging import as_ours, from_keras, from_torch
-from efdet_jax.weights.naming import Layout
+from efdet_jax.weights.names import (
+    automl,
+    effdet,
+    keras_applications,
+    timm,
+    torch_resnet,
+)
+from efdet_jax.weights.names.arranging import as_ours, from_keras, from_torch
+from efdet_jax.weights.names.naming import Layout
 
 Arrays = Mapping[str, np.ndarray]
 Shape = tuple[int, ...]

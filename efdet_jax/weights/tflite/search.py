@@ -3,7 +3,7 @@
 Whatever is not as it has to be is said with the place in our network that it is at.
 """
 
-from efdet_jax.weights.tflite_graph import Graph, Operator, Unexpected
+from efdet_jax.weights.tflite.graph import Graph, Operator, Unexpected
 
 PLAIN, RELU6 = 0, 3
 """Activations, in schema.fbs's numbers."""

@@ -11,7 +11,7 @@ import functools
 from collections.abc import Collection, Mapping
 from typing import TypeVar
 
-from efdet_jax.weights.naming import KERAS, Layout, translate, under
+from efdet_jax.weights.names.naming import KERAS, Layout, translate, under
 
 T = TypeVar("T")
 

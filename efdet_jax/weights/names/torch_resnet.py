@@ -5,7 +5,7 @@ Source: torchvision, models/resnet.py; timm, models/resnet.py (resnet50, resnet1
 
 from collections.abc import Collection
 
-from efdet_jax.weights.naming import TORCH, Layout, translate, under
+from efdet_jax.weights.names.naming import TORCH, Layout, translate, under
 
 BACKBONE = {
     "backbone/stem/{leaf}": "conv1.{leaf}",

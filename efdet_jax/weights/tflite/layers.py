@@ -9,8 +9,8 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from efdet_jax.models.necks import Node, bifpn
-from efdet_jax.weights.tflite_graph import Graph, Operator, Unexpected
-from efdet_jax.weights.tflite_search import (
+from efdet_jax.weights.tflite.graph import Graph, Operator, Unexpected
+from efdet_jax.weights.tflite.search import (
     PLAIN,
     RELU6,
     SAME,

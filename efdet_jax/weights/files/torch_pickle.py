@@ -20,7 +20,7 @@ from jax import numpy as jnp
 from jaxtyping import Shaped
 
 from efdet_jax.errors import UsageError
-from efdet_jax.weights.inert_pickle import Call, Name, load
+from efdet_jax.weights.files.inert_pickle import Call, Name, load
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from efdet_jax.errors import UsageError
-from efdet_jax.weights import archives, tf_checkpoint, torch_pickle
+from efdet_jax.weights.files import archives, tf_checkpoint, torch_pickle
 
 
 class Stored(NamedTuple):
@@ -66,21 +66,21 @@ def _read_torch_stream(path: pathlib.Path) -> Stored:
 
 
 def _read_safetensors(path: pathlib.Path) -> Stored:
-    from efdet_jax.weights import safetensors
+    from efdet_jax.weights.files import safetensors
 
     return Stored("safetensors", *safetensors.read(path))
 
 
 def _read_h5(path: pathlib.Path) -> Stored:
-    from efdet_jax.weights import keras_h5
+    from efdet_jax.weights.files import keras_h5
 
     return Stored("h5", keras_h5.read(path), {})
 
 
 def _read_tflite(path: pathlib.Path) -> Stored:
-    from efdet_jax.weights import tflite
+    from efdet_jax.weights.tflite.reading import read_tflite
 
-    return Stored("tflite", tflite.read_tflite(path.read_bytes(), path), {})
+    return Stored("tflite", read_tflite(path.read_bytes(), path), {})
 
 
 def _read_prefix(prefix: pathlib.Path) -> Stored:

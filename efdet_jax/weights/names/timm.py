@@ -7,7 +7,7 @@ tf_efficientnet_lite0…lite4 and of those without tf_ are the same.
 from collections.abc import Collection, Mapping
 from typing import TypeVar
 
-from efdet_jax.weights.naming import TORCH, Layout, translate, under
+from efdet_jax.weights.names.naming import TORCH, Layout, translate, under
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import TypeVar
 
-from efdet_jax.weights.naming import KERAS, Layout, node_inputs, translate, under
+from efdet_jax.weights.names.naming import KERAS, Layout, node_inputs, translate, under
 
 T = TypeVar("T")
 

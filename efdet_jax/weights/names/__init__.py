@@ -1,0 +1,1 @@
+"""What other implementations call our variables, and how they lay them out."""

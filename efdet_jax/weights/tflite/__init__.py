@@ -1,0 +1,1 @@
+"""EfficientDet-Lite out of a .tflite file."""
