@@ -27,7 +27,7 @@ def anchor_grid(
     levels: tuple[int, int],
     scale: float,
     octaves: int,
-    aspect_ratios: tuple[float, ...],
+    aspect_ratios: tuple[float | tuple[float, float], ...],
 ) -> Float[np.ndarray, "a 4"]:
     """Returns the anchors of all levels as boxes in pixels of the network input.
 
@@ -43,14 +43,21 @@ def anchor_grid(
       scale: side of the smallest square anchor, in strides of its level. The stride is
         image size / feature size, thus no integer where the image is no multiple of it.
       octaves: sizes per level, evenly spaced between one level and the next.
-      aspect_ratios: width / height; the area is that of the square anchor.
+      aspect_ratios: width / height, where the area is that of the square anchor; or a
+        pair of factors for its width and height, such as (1.4, 0.7), which is how old
+        configs round the ratio 2.
     """
     octave_scales = 2.0 ** (np.arange(octaves) / octaves)
-    roots = np.sqrt(np.asarray(aspect_ratios, np.float64))
-    # [octave, aspect, (y, x)], in strides
-    sizes = scale * np.stack(
-        [octave_scales[:, None] / roots, octave_scales[:, None] * roots], axis=-1
+    factors = np.array(
+        [
+            (ratio[1], ratio[0])
+            if isinstance(ratio, tuple)
+            else (ratio**-0.5, ratio**0.5)
+            for ratio in aspect_ratios
+        ]
     )
+    # [octave, aspect, (y, x)], in strides
+    sizes = scale * octave_scales[:, None, None] * factors
     grids = []
     for height, width in feature_sizes(image_size, levels).values():
         stride = np.array([image_size[0] / height, image_size[1] / width])

@@ -147,7 +147,7 @@ def _model(size: scaling.DetectorSize) -> ConfigDict:
             "anchors": {
                 "scale": size.anchor_scale,  # smallest anchor's side over its cell's
                 "octaves": 3,  # sizes per level: 2^(0, 1/3, 2/3)
-                "aspect_ratios": (1.0, 2.0, 0.5),  # width over height
+                "aspect_ratios": (1.0, 2.0, 0.5),  # width over height, or pairs
             },
             "dtype": "float32",  # of activations
             "activation": "relu6" if size.lite else "silu",

@@ -89,8 +89,9 @@ def get_finetune_config(model: str) -> ConfigDict:
 def get_effdet_config(name: str) -> ConfigDict:
     """Returns the published recipe with a model as effdet has it.
 
-    Its BatchNorm statistics forget faster in the backbone than elsewhere, it scales the
-    pixels of Lite to exactly -1..1, and it suppresses hard, what it has clipped.
+    Its BatchNorm statistics forget faster in the backbone than elsewhere, its anchors
+    have rounded sides, it scales the pixels of Lite to exactly -1..1, and it suppresses
+    hard, what it has clipped.
 
     Args:
       name: effdet's, a key of `EFFDET_MODELS`.
@@ -107,6 +108,7 @@ def get_effdet_config(name: str) -> ConfigDict:
     config = get_config(*MODELS[model], reference=reference)
     config.model.num_classes = 90
     config.model.backbone.batch_norm.momentum = 0.9
+    config.model.anchors.aspect_ratios = ((1.0, 1.0), (1.4, 0.7), (0.7, 1.4))
     config.postprocess.method = "hard"
     config.postprocess.clip = "before"
     if config.scaling.source == "lite":

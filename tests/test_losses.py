@@ -1,5 +1,3 @@
-import json
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -53,60 +51,6 @@ def test_the_loss_of_a_level_meets_the_reference(smoothing):
     )
     parts = (golden[f"level6/{part}_loss_{smoothing}"] for part in ("cls", "box"))
     check_total(losses, *parts)
-
-
-@pytest.mark.parametrize("smoothing", ["0", "0.1"])
-def test_the_loss_of_a_batch_meets_the_reference(smoothing, shared):
-    folder = shared / "reference/automl"
-    outputs = np.load(folder / "d0_256_outputs.npz")
-    labels = np.load(folder / "loss_inputs_labels.npz")
-    losses = detection_loss(
-        Outputs(
-            jnp.asarray(recorded.flatten_levels(outputs, "cls_{}", 90)),
-            jnp.asarray(recorded.flatten_levels(outputs, "box_{}", 4)),
-        ),
-        Targets(
-            jnp.asarray(recorded.flatten_levels(labels, "cls_targets_{}", 1))[..., 0],
-            jnp.asarray(recorded.flatten_levels(labels, "box_targets_{}", 4)),
-            jnp.asarray(labels["mean_num_positives"][:, 0]),
-        ),
-        **{**KNOBS, "label_smoothing": float(smoothing)},
-    )
-    expected = json.loads((folder / "losses.json").read_text())
-    expected = expected[f"label_smoothing_{smoothing}"]
-    check_total(losses, expected["cls_loss"], expected["box_loss"])
-    np.testing.assert_allclose(losses.total, expected["det_loss"], rtol=1e-5)
-
-
-@pytest.mark.parametrize("letter", ["a", "b"])
-@pytest.mark.parametrize("kind", ["new", "new_smooth01", "legacy"])
-def test_the_loss_of_a_batch_meets_the_pytorch_port(letter, kind, shared):
-    prefix = shared / "reference/effdet"
-    maps = dict(np.load(prefix / "tf_efficientdet_d0_256_io.npz"))
-    maps = {
-        name: value.transpose(0, 2, 3, 1)
-        for name, value in maps.items()
-        if name[:4] in ("cls_", "box_")
-    }
-    labels = np.load(prefix / "tf_efficientdet_d0_256_loss.npz")
-    flatten = recorded.flatten_levels
-    classes = flatten(labels, f"{letter}_label_cls_{{}}", 1, range(5))[..., 0]
-    codes = flatten(labels, f"{letter}_label_bbox_{{}}", 4, range(5))
-    losses = detection_loss(
-        Outputs(
-            jnp.asarray(flatten(maps, "cls_{}", 90, range(5))),
-            jnp.asarray(flatten(maps, "box_{}", 4, range(5))),
-        ),
-        Targets(
-            jnp.asarray(classes.astype(np.int32)),
-            jnp.asarray(codes),
-            jnp.asarray(labels[f"{letter}_num_positives"]),
-        ),
-        **{**KNOBS, "label_smoothing": 0.1 if kind == "new_smooth01" else 0.0},
-    )
-    total, class_loss, box_loss = labels[f"{letter}_loss_{kind}"]
-    check_total(losses, class_loss, box_loss)
-    np.testing.assert_allclose(losses.total, total, rtol=1e-5)
 
 
 def problem(seed=0, images=3, anchors=20, num_classes=4):

@@ -151,15 +151,6 @@ def test_averages_cover_statistics_and_forget_faster_when_young(states):
         )
 
 
-def test_the_decay_of_young_averages_is_the_references(shared):
-    path = shared / "reference/automl/ema_sequence.json"
-    average = np.array([1.0, 2.0])
-    for step, (value, recorded, _) in enumerate(json.loads(path.read_text()), start=1):
-        decay = min(0.9998, step / (9 + step))
-        average = decay * average + (1 - decay) * np.array(value)
-        np.testing.assert_allclose(average, recorded, rtol=1e-5)
-
-
 def test_a_finished_run_stays_as_it_is(finished):
     workdir, returned = finished
     before = (workdir / "metrics.jsonl").read_text()

@@ -105,7 +105,7 @@ def _normalise_forward(
     var = jnp.maximum(total_squares / n - lax.square(mean), 0.0)
     inverse = lax.rsqrt(var + epsilon)
     factor = scale * inverse
-    y = (x * _spread(factor) + _spread(bias - mean * factor)).astype(x.dtype)
+    y = ((x - _spread(mean)) * _spread(factor) + _spread(bias)).astype(x.dtype)
     return (y, mean, var), (x, scale, mean, inverse)
 
 
