@@ -48,6 +48,24 @@ def get_small_config(phi: float) -> ConfigDict:
     return config
 
 
+def get_lite_config(phi: int | str) -> ConfigDict:
+    """Returns the published recipe of a Lite model, evaluated as TFLite's programs do.
+
+    They stretch the image to the input, and suppress each anchor's best class together
+    with all others.
+
+    Args:
+      phi: 0..4 or "3x".
+    """
+    config = get_config("lite", phi)
+    config.model.num_classes = 90
+    config.data.resize = "stretch"
+    config.postprocess.method = "hard"
+    config.postprocess.candidates = "best_class"
+    config.postprocess.per_class = False
+    return config
+
+
 def get_finetune_config(model: str) -> ConfigDict:
     """Returns a recipe for weights that know much already, and some hundred images.
 

@@ -1,8 +1,8 @@
 """EfficientDet-D2 on COCO 2017, trained as published.
 
-Table 2 of arXiv 1911.09070, with soft-NMS: 43.9 AP on test-dev, 43.5 AP on val, 8.1M
-parameters, 11B multiply-adds at 768 x 768. Expect 43.4 AP on val with hard NMS, as
-here: what effdet measures with the published weights.
+Table 2 of arXiv 1911.09070, with soft-NMS as here: 43.9 AP on test-dev, 43.5 AP on val,
+8.1M parameters, 11B multiply-adds at 768 x 768. With hard NMS effdet measures 43.4 AP
+on val with the published weights.
 
 python -m efdet_jax.main --config=experiments/d2.py
 """

@@ -1,8 +1,8 @@
 """EfficientDet-D3 on COCO 2017, trained as published.
 
-Table 2 of arXiv 1911.09070, with soft-NMS: 47.2 AP on test-dev, 46.8 AP on val, 12M
-parameters, 25B multiply-adds at 896 x 896. Expect 47.1 AP on val with hard NMS, as
-here: what effdet measures with the published weights.
+Table 2 of arXiv 1911.09070, with soft-NMS as here: 47.2 AP on test-dev, 46.8 AP on val,
+12M parameters, 25B multiply-adds at 896 x 896. With hard NMS effdet measures 47.1 AP on
+val with the published weights.
 
 python -m efdet_jax.main --config=experiments/d3.py
 """

@@ -1,8 +1,8 @@
 """EfficientDet-D5 on COCO 2017, trained as published.
 
-Table 2 of arXiv 1911.09070, with soft-NMS: 51.5 AP on test-dev, 51.3 AP on val, 34M
-parameters, 135B multiply-adds at 1280 x 1280. Expect 51.2 AP on val with hard NMS, as
-here: what effdet measures with the published weights.
+Table 2 of arXiv 1911.09070, with soft-NMS as here: 51.5 AP on test-dev, 51.3 AP on val,
+34M parameters, 135B multiply-adds at 1280 x 1280. With hard NMS effdet measures 51.2 AP
+on val with the published weights.
 
 python -m efdet_jax.main --config=experiments/d5.py
 """

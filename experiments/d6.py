@@ -1,8 +1,8 @@
 """EfficientDet-D6 on COCO 2017, trained as published.
 
-Table 2 of arXiv 1911.09070, with soft-NMS: 52.6 AP on test-dev, 52.2 AP on val, 52M
-parameters, 226B multiply-adds at 1280 x 1280. Expect 52.0 AP on val with hard NMS, as
-here: what effdet measures with the published weights.
+Table 2 of arXiv 1911.09070, with soft-NMS as here: 52.6 AP on test-dev, 52.2 AP on val,
+52M parameters, 226B multiply-adds at 1280 x 1280. With hard NMS effdet measures 52.0 AP
+on val with the published weights.
 
 python -m efdet_jax.main --config=experiments/d6.py
 """

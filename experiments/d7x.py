@@ -1,8 +1,8 @@
 """EfficientDet-D7x on COCO 2017, trained as published.
 
-Table 2 of arXiv 1911.09070, with soft-NMS: 55.1 AP on test-dev, 54.4 AP on val, 77M
-parameters, 410B multiply-adds at 1536 x 1536. Expect 54.3 AP on val with hard NMS, as
-here: what effdet measures with the published weights.
+Table 2 of arXiv 1911.09070, with soft-NMS as here: 55.1 AP on test-dev, 54.4 AP on val,
+77M parameters, 410B multiply-adds at 1536 x 1536. With hard NMS effdet measures 54.3 AP
+on val with the published weights.
 
 python -m efdet_jax.main --config=experiments/d7x.py
 """

@@ -9,14 +9,8 @@ python -m efdet_jax.main --config=experiments/lite1.py
 
 from ml_collections import ConfigDict
 
-from efdet_jax import config as config_lib
+from efdet_jax import recipes
 
 
 def get_config() -> ConfigDict:
-    config = config_lib.get_config("lite", 1)
-    config.model.num_classes = 90
-    config.data.resize = "stretch"
-    config.postprocess.method = "hard"
-    config.postprocess.candidates = "best_class"
-    config.postprocess.per_class = False
-    return config
+    return recipes.get_lite_config(1)

@@ -25,6 +25,7 @@ def drawn_file(name, folder):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_detector_says_what_effdet_says(name, tmp_path):
     golden = np.load(GOLDENS / "effdet.npz")
