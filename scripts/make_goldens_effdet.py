@@ -5,6 +5,7 @@ Usage: python scripts/make_goldens_effdet.py, with torch, timm and effdet instal
 
 import pathlib
 import sys
+from typing import Any
 
 import effdet  # pyrefly: ignore[missing-import]
 import numpy as np
@@ -59,7 +60,7 @@ def what_it_says(model, size):
 def main():
     """Writes the file beside the tests."""
     choose = np.random.default_rng(0).choice
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for name, size in MODELS.items():
         arrays[f"{name}/size"] = np.array(size)
         for what, array in what_it_says(detector(name, size), size).items():

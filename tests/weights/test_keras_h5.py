@@ -3,20 +3,11 @@ import os
 import h5py
 import numpy as np
 import pytest
+from refusal import refused
 
-from efdet_jax.errors import UsageError
 from efdet_jax.weights.files import reading as files
 
 KERNEL = np.arange(12, dtype=np.float32).reshape(3, 4)
-
-
-def refused(path):
-    with pytest.raises(UsageError) as caught:
-        files.read(path)
-    message = str(caught.value)
-    assert str(path) in message
-    assert "\n" not in message
-    return message
 
 
 def add_layer(group, name, variables):

@@ -4,6 +4,7 @@ import tarfile
 
 import numpy as np
 import pytest
+from refusal import refused
 
 from efdet_jax.errors import UsageError
 from efdet_jax.weights.files import reading as files
@@ -13,15 +14,6 @@ from efdet_jax.weights.files import tf_checkpoint
 def touch(folder, *names):
     for name in names:
         (folder / name).write_bytes(b"")
-
-
-def refused(path):
-    with pytest.raises(UsageError) as caught:
-        files.read(path)
-    message = str(caught.value)
-    assert str(path) in message
-    assert "\n" not in message
-    return message
 
 
 def test_the_only_checkpoint_of_a_folder_is_found(tmp_path):

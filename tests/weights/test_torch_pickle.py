@@ -7,6 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from refusal import refused
 
 from efdet_jax.errors import UsageError
 from efdet_jax.weights.files import reading as files
@@ -44,15 +45,6 @@ def assert_same_arrays(found, expected):
         np.testing.assert_array_equal(found[name], array, err_msg=name)
         assert found[name].dtype == array.dtype, name
         assert found[name].shape == array.shape, name
-
-
-def refused(path):
-    with pytest.raises(UsageError) as caught:
-        files.read(path)
-    message = str(caught.value)
-    assert str(path) in message
-    assert "\n" not in message
-    return message
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -3,20 +3,10 @@ import json
 import ml_dtypes
 import numpy as np
 import pytest
+from refusal import refused
 from safetensors.numpy import save_file
 
-from efdet_jax.errors import UsageError
 from efdet_jax.weights.files import reading as files
-
-
-def refused(path):
-    with pytest.raises(UsageError) as caught:
-        files.read(path)
-    message = str(caught.value)
-    assert str(path) in message
-    assert "\n" not in message
-    return message
-
 
 COUNTED = np.arange(6).reshape(2, 3)
 TYPES = [f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)]
