@@ -118,8 +118,8 @@ def get_config(
             "candidates": "pairs",  # of (anchor, class), or each anchor's "best_class"
             "max_candidates": 5000,  # with the highest scores; 0 is all
             "per_class": True,  # only boxes of one class suppress each other
-            "method": "gaussian",  # soft suppression, or "hard"
-            "iou_threshold": 0.5,  # of "hard"
+            "method": "gaussian",  # or "linear", soft suppression as well, or "hard"
+            "iou_threshold": 0.5,  # of "hard" and "linear"
             "sigma": 0.5,  # of "gaussian"; twice that of TensorFlow's operation
             "score_threshold": 0.001,  # what scores above it is kept
             "max_detections": 100,
@@ -152,7 +152,11 @@ def _model(size: scaling.DetectorSize) -> ConfigDict:
             "dtype": "float32",  # of activations
             "activation": "relu6" if size.lite else "silu",
             "padding": "same",  # TensorFlow's, or "symmetric", PyTorch's
-            "conv_bias": True,  # in neck and heads, before a BatchNorm
+            # Of neck and heads: 3 x 3 convolutions "separable" or "full", a norm after
+            # them or "none", biases in front of a norm.
+            "conv": "separable",
+            "norm": "batch",
+            "conv_bias": True,
             "backbone": {
                 "name": "efficientnet",
                 "width": size.backbone_width,  # multiplies B0's channels
@@ -167,6 +171,8 @@ def _model(size: scaling.DetectorSize) -> ConfigDict:
                 "width": size.neck_width,
                 "repeats": size.neck_repeats,
                 "fusion": size.fusion,
+                "coarse": "pool",  # levels from 6: "pool", "conv_c5", "conv_p5"
+                "has_activation": True,  # before the convolutions of nodes
             },
             "head": {"repeats": size.head_repeats},
             "batch_norm": batch_norm,  # of neck and heads

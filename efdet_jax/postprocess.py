@@ -46,7 +46,7 @@ def postprocess(
       max_candidates: per image, those with the highest scores; 0 takes all.
       per_class: whether boxes suppress those of their own class only.
       method: what a kept box does to the scores of others, a key of `METHODS`.
-      iou_threshold: of "hard".
+      iou_threshold: of "hard" and "linear".
       sigma: of "gaussian", in squares of an IoU.
       score_threshold: only what scores above it, suppression included, is kept.
       max_detections: rows in the result.
@@ -135,6 +135,14 @@ def hard(overlap: Overlap, *, iou_threshold: float, sigma: float) -> Overlap:
     return jnp.where(overlap > iou_threshold, 0.0, 1.0)
 
 
+def linear(overlap: Overlap, *, iou_threshold: float, sigma: float) -> Overlap:
+    """Takes the overlap off the scores of what overlaps by more than `iou_threshold`.
+
+    Source: Soft-NMS (arXiv 1704.04503) section 3, equation 2.
+    """
+    return jnp.where(overlap > iou_threshold, 1.0 - overlap, 1.0)
+
+
 def gaussian(overlap: Overlap, *, iou_threshold: float, sigma: float) -> Overlap:
     """Lowers every score, the more the larger the overlap.
 
@@ -143,7 +151,11 @@ def gaussian(overlap: Overlap, *, iou_threshold: float, sigma: float) -> Overlap
     return jnp.exp(-jnp.square(overlap) / sigma)
 
 
-METHODS: Mapping[str, Callable[..., Overlap]] = {"hard": hard, "gaussian": gaussian}
+METHODS: Mapping[str, Callable[..., Overlap]] = {
+    "hard": hard,
+    "linear": linear,
+    "gaussian": gaussian,
+}
 
 
 def suppress(

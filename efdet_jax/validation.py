@@ -14,9 +14,11 @@ from efdet_jax.errors import UsageError
 from efdet_jax.models.depthwise import PADDINGS
 from efdet_jax.models.detector import BACKBONES
 from efdet_jax.models.efficientnet import FEATURE_LEVELS
-from efdet_jax.models.layers import ACTIVATIONS
-from efdet_jax.models.necks import FUSIONS, NECKS
-from efdet_jax.models.resnet import STAGES
+from efdet_jax.models.fusion import CHOICES as FUSIONS
+from efdet_jax.models.layers import ACTIVATIONS, CONVS, NORMS
+from efdet_jax.models.necks import NECKS
+from efdet_jax.models.pyramid import COARSE
+from efdet_jax.models.resnet import STAGES, STEMS
 from efdet_jax.optim import DIRECTIONS, SCHEDULES
 from efdet_jax.postprocess import CANDIDATES, CLIPS, METHODS
 
@@ -49,16 +51,29 @@ def _check_backbone(config: ConfigDict) -> None:
             f"{', '.join(sorted(expected))}, not {', '.join(sorted(found))}: change "
             "the backbone in the experiment's file, not on the command line"
         )
-    if section.name == "resnet" and section.depth not in STAGES:
-        raise UsageError(
-            f"config.model.backbone.depth={section.depth} is no ResNet: use one of "
-            f"{', '.join(map(str, STAGES))}"
-        )
+    if section.name == "resnet":
+        for key, choices in (("depth", STAGES), ("variant", STEMS)):
+            if section[key] not in choices:
+                raise UsageError(
+                    f"config.model.backbone.{key}={section[key]} is no ResNet: use one "
+                    f"of {', '.join(map(str, choices))}"
+                )
     if not 0 < section.get("survival_prob", 1.0) <= 1:
         raise UsageError(
             f"config.model.backbone.survival_prob={section.survival_prob} is out of "
             "range: set it to 1, or to a little less, such as 0.8"
         )
+
+
+def _check_neck(neck: ConfigDict, first: int, top: int) -> None:
+    """Checks that the neck's table exists for the levels that its cells see."""
+    try:
+        NECKS[neck.name](first, top if neck.coarse == "pool" else FEATURE_LEVELS[-1])
+    except ValueError as error:
+        raise UsageError(
+            f"config.model.neck.name={neck.name}: {error}; change config.model.levels "
+            "or the neck"
+        ) from error
 
 
 def lookup(config: ConfigDict, key: str) -> Any:
@@ -99,11 +114,13 @@ def validate(config: ConfigDict) -> None:
                 f"config.{key}={value} is out of range: set it to {limits}"
             )
     first, top = config.model.levels
-    if first != FEATURE_LEVELS[0] or top < FEATURE_LEVELS[-1]:
+    if first not in FEATURE_LEVELS or top < FEATURE_LEVELS[-1]:
         raise UsageError(
             f"config.model.levels={(first, top)} do not suit the backbone: start at "
-            f"{FEATURE_LEVELS[0]} and end at {FEATURE_LEVELS[-1]} or above"
+            f"one of {FEATURE_LEVELS[0]} to {FEATURE_LEVELS[-1]} and end at "
+            f"{FEATURE_LEVELS[-1]} or above"
         )
+    _check_neck(config.model.neck, first, top)
     if min(config.image_size) < 2**top:
         raise UsageError(
             f"config.image_size={tuple(config.image_size)} is smaller than the stride "
@@ -152,6 +169,9 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "model.backbone.name": tuple(BACKBONES),
     "model.neck.name": tuple(NECKS),
     "model.neck.fusion": FUSIONS,
+    "model.neck.coarse": COARSE,
+    "model.conv": tuple(CONVS),
+    "model.norm": tuple(NORMS),
     "model.activation": tuple(ACTIVATIONS),
     "model.padding": PADDINGS,
     "model.dtype": ("float32", "bfloat16"),

@@ -2,11 +2,12 @@
 
 import functools
 
-from efdet_jax.models.layers import BatchNorm, Style, silu
+from efdet_jax.models.layers import BatchNorm, SeparableConv, Style, silu
 
 STYLE = Style(
     norm=functools.partial(BatchNorm, momentum=0.99, epsilon=1e-3, frozen=False),
     activation=silu,
     padding="same",
+    conv=functools.partial(SeparableConv, use_bias=True),
     conv_bias=True,
 )

@@ -51,6 +51,8 @@ def coco_folder(tmp_path):
 def build(name, coco_folder):
     arguments = {
         "effdet": "efficientdet_d1",
+        "fusion": "softmax,3",
+        "necks": "panet",
         "finetune": f"lite0,{coco_folder}",
         "own_data": str(coco_folder),
         "phi": "1.5",

@@ -157,7 +157,9 @@ def random_outputs(rng, images, anchors, num_classes):
 @pytest.mark.parametrize(
     ("choice", "count"), [("pairs", 30), ("pairs", 70), ("pairs", 0), ("best_class", 0)]
 )
-@pytest.mark.parametrize(("method", "threshold"), [("hard", 0.65), ("gaussian", 0.6)])
+@pytest.mark.parametrize(
+    ("method", "threshold"), [("hard", 0.65), ("linear", 0.6), ("gaussian", 0.6)]
+)
 def test_detections_equal_sorting_and_looping(
     choice, count, method, threshold, per_class
 ):

@@ -12,8 +12,8 @@ from jaxtyping import Array, Float, UInt8
 
 from efdet_jax.models.efficientnet import EfficientNet
 from efdet_jax.models.heads import Head
-from efdet_jax.models.layers import ACTIVATIONS, BatchNorm, Style
-from efdet_jax.models.necks import Neck
+from efdet_jax.models.layers import ACTIVATIONS, CONVS, NORMS, Style
+from efdet_jax.models.pyramid import Neck
 from efdet_jax.models.resnet import ResNet
 from efdet_jax.structures import Outputs
 
@@ -47,8 +47,10 @@ class Detector(nn.Module):
       levels: finest and coarsest pyramid level; the stride of level l is 2**l.
       backbone: `name`, a key of `BACKBONES`, that backbone's arguments, and the
         `batch_norm` of its own (see below).
-      neck: `name`, a key of `necks.NECKS`, and `necks.Neck`'s arguments.
+      neck: `name`, a key of `necks.NECKS`, and `pyramid.Neck`'s arguments.
       head: `heads.Head`'s arguments.
+      conv: a key of `layers.CONVS`, for neck and heads.
+      norm: a key of `layers.NORMS`, for neck and heads.
       batch_norm: `layers.BatchNorm`'s arguments, in neck and heads.
       activation: a key of `layers.ACTIVATIONS`.
       padding: one of `depthwise.PADDINGS`.
@@ -65,6 +67,8 @@ class Detector(nn.Module):
     backbone: Mapping[str, Any]
     neck: Mapping[str, Any]
     head: Mapping[str, int]
+    conv: str
+    norm: str
     batch_norm: Mapping[str, float]
     activation: str
     padding: str
@@ -78,7 +82,7 @@ class Detector(nn.Module):
         features = self._backbone()(
             image.astype(self.dtype), train=train and not self.frozen["backbone"]
         )
-        style = self._style(self.batch_norm)
+        style = self._style(self.norm, self.batch_norm)
         neck = dict(self.neck)
         table = neck.pop("name")
         features = Neck(table, **neck, levels=self.levels, style=style, name="neck")(
@@ -93,14 +97,15 @@ class Detector(nn.Module):
 
     def _backbone(self) -> nn.Module:
         arguments = dict(self.backbone)
-        style = self._style(arguments.pop("batch_norm"))
+        style = self._style("batch", arguments.pop("batch_norm"))
         module = BACKBONES[arguments.pop("name")]
         return module(**arguments, style=style, name="backbone")
 
-    def _style(self, batch_norm: Mapping[str, float]) -> Style:
-        frozen = self.frozen["batch_norm"]
+    def _style(self, norm: str, batch_norm: Mapping[str, float]) -> Style:
+        knobs = {"frozen": self.frozen["batch_norm"], **batch_norm}
         return Style(
-            norm=functools.partial(BatchNorm, frozen=frozen, **batch_norm),
+            norm=functools.partial(NORMS[norm], **(knobs if norm == "batch" else {})),
+            conv=functools.partial(CONVS[self.conv], use_bias=self.conv_bias),
             activation=ACTIVATIONS[self.activation],
             padding=self.padding,
             conv_bias=self.conv_bias,

@@ -42,7 +42,7 @@ STAGES = (
     Stage(window=3, repeats=1, filters=320, expand=6, stride=1),
 )
 STEM_FILTERS = 32
-FEATURE_LEVELS = (3, 4, 5)
+FEATURE_LEVELS = (2, 3, 4, 5)
 
 
 def round_filters(filters: int, width: float) -> int:
@@ -111,7 +111,7 @@ class Block(nn.Module):
 
 
 class EfficientNet(nn.Module):
-    """The features of an EfficientNet at strides 8, 16 and 32; no classifier.
+    """The features of an EfficientNet at strides 4 to 32; no classifier.
 
     Attributes:
       width: multiplier of B0's channels.
@@ -131,9 +131,9 @@ class EfficientNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: Image, *, train: bool) -> dict[int, Feature]:
-        """Returns {3: C3, 4: C4, 5: C5}, each the last image before the next stride."""
+        """Returns {2: C2, … 5: C5}, each the last image before the next stride."""
         stem = round_filters(STEM_FILTERS, 1.0 if self.lite else self.width)
-        x = Conv(stem, 3, 2, self.style.padding, name="stem")(x)
+        x = Conv(stem, 3, 2, self.style.padding, use_bias=False, name="stem")(x)
         x = self.style.activation(self.style.norm(name="stem_bn")(x, train=train))
         features = {}
         plan = block_plan(self.width, self.depth, lite=self.lite)

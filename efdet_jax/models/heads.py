@@ -8,7 +8,7 @@ from flax import linen as nn
 from jax import numpy as jnp
 from jaxtyping import Array, Float
 
-from efdet_jax.models.layers import Feature, SeparableConv, Style
+from efdet_jax.models.layers import Feature, Style
 
 
 class Head(nn.Module):
@@ -18,7 +18,7 @@ class Head(nn.Module):
       values_per_anchor: numbers said of each anchor: classes, or 4 box codes.
       num_anchors: anchors per cell.
       repeats: hidden convolutions.
-      style: see `layers.Style`; there is a BatchNorm for each repeat and level.
+      style: see `layers.Style`; there is a norm for each repeat and level.
     """
 
     values_per_anchor: int
@@ -32,19 +32,16 @@ class Head(nn.Module):
     ) -> Float[Array, "b a v"]:
         """Returns the predictions of all anchors: level, row, column, anchor."""
         width = next(iter(features.values())).shape[-1]
-        norm, activation, _, conv_bias = self.style
-        convs = [
-            SeparableConv(width, conv_bias, name=f"conv_{i}")
-            for i in range(self.repeats)
-        ]
-        predict = SeparableConv(
+        style = self.style
+        convs = [style.conv(width, name=f"conv_{i}") for i in range(self.repeats)]
+        predict = style.conv(
             self.num_anchors * self.values_per_anchor, use_bias=True, name="predict"
         )
         predictions = []
         for level, x in sorted(features.items()):
             for i, conv in enumerate(convs):
-                x = norm(name=f"bn_{i}_p{level}")(conv(x), train=train)
-                x = activation(x)
+                x = style.norm(name=f"bn_{i}_p{level}")(conv(x), train=train)
+                x = style.activation(x)
             b, h, w, _ = x.shape
             cells = h * w * self.num_anchors
             predictions.append(predict(x).reshape(b, cells, self.values_per_anchor))

@@ -83,7 +83,7 @@ def initial_variables(
         path: tuple[jax.tree_util.DictKey, ...], leaf: jax.ShapeDtypeStruct
     ) -> np.ndarray:
         name = "/".join(str(key.key) for key in path[1:])
-        if name == "class_head/predict/pointwise/bias":
+        if re.fullmatch(r"class_head/predict/(pointwise/)?bias", name):
             bias = -np.log((1 - foreground_prior) / foreground_prior)
             return np.full(leaf.shape, bias, leaf.dtype)
         draw = next(draw for pattern, draw in RULES if re.search(pattern, name))

@@ -165,11 +165,13 @@ ACTIVATIONS: dict[str, Activation] = {
 class Style(NamedTuple):
     """What all parts of a detector have in common."""
 
-    norm: functools.partial[BatchNorm]
-    """Makes a BatchNorm, given its name."""
+    norm: Callable[..., Callable[..., Feature]]
+    """Makes a BatchNorm, or what stands for it, given its name."""
     activation: Activation
     padding: str
     """One of `depthwise.PADDINGS`."""
+    conv: Callable[..., nn.Module]
+    """Makes a 3 x 3 convolution of neck or head, given its channels and name."""
     conv_bias: bool
     """Whether convolutions outside of the backbone have biases before a BatchNorm.
 
@@ -178,19 +180,21 @@ class Style(NamedTuple):
 
 
 class Conv(nn.Module):
-    """A full convolution without bias."""
+    """A full convolution."""
 
     features: int
     window: int
     stride: int
     padding: str
+    use_bias: bool
 
     @nn.compact
     def __call__(self, x: Image) -> Feature:
         """Returns the convolved image."""
         shape = (self.window, self.window, x.shape[-1], self.features)
         kernel = self.param("kernel", zeros, shape)
-        return convolve(x, kernel.astype(x.dtype), self.stride, self.padding)
+        y = convolve(x, kernel.astype(x.dtype), self.stride, self.padding)
+        return _add_bias(self, y) if self.use_bias else y
 
 
 class Pointwise(nn.Module):
@@ -263,9 +267,34 @@ class SeparableConv(nn.Module):
     @nn.compact
     def __call__(self, x: Image) -> Feature:
         """Returns the convolved image at the same size."""
-        # At stride 1 both paddings are the same.
         x = Depthwise(3, 1, "same", name="depthwise")(x)
         return Pointwise(self.features, self.use_bias, name="pointwise")(x)
+
+
+# At stride 1 both paddings are the same.
+_full = functools.partial(Conv, window=3, stride=1, padding="same")
+CONVS: dict[str, Callable[..., nn.Module]] = {
+    "separable": SeparableConv,
+    "full": _full,
+}
+"""3 x 3 convolutions from channels, `use_bias` and a name."""
+
+
+def no_norm(name: str) -> Callable[..., Feature]:
+    """Returns what leaves an image as it is, where a norm would be of that name."""
+    del name
+
+    def identity(x: Feature, *, train: bool) -> Feature:
+        del train
+        return x
+
+    return identity
+
+
+NORMS: dict[str, Callable[..., Callable[..., Feature]]] = {
+    "batch": BatchNorm,
+    "none": no_norm,
+}
 
 
 class SqueezeExcite(nn.Module):

@@ -1,179 +1,167 @@
-"""Necks as tables: each is a tuple of nodes, and one interpreter runs any of them.
+"""Necks as tables: rows of nodes, which `pyramid` runs.
 
-A node fuses features that are already there, brought to its own level, and then applies
-the activation, a separable 3 x 3 convolution and BatchNorm. "p4_in" is the cell's input
-at level 4 and "p4_out" its output; any other name lives inside the cell.
+"p4_in" is a cell's input at level 4 and "p4_out" its output; any other name lives
+inside the cell.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
-
-import jax
-from flax import linen as nn
-from jax import numpy as jnp
-from jaxtyping import Array, Float
-
-from efdet_jax.models.layers import (
-    Feature,
-    Image,
-    Pointwise,
-    SeparableConv,
-    Style,
-    ones,
-)
-from efdet_jax.models.resample import resize
 
 
 class Node(NamedTuple):
-    """A feature made from others: a row of a neck's table."""
+    """A feature made from others: a row of a neck's table.
+
+    Attributes:
+      name: what the rows below call it.
+      level: of the pyramid; the inputs are brought to its size.
+      inputs: what it is made of, in the order of the fusion weights.
+      fusion: a key of `fusion.FUSIONS` where the table fixes it; "" leaves it to the
+        config.
+      has_conv: whether a 3 x 3 convolution and BatchNorm follow the fusion.
+    """
 
     name: str
     level: int
     inputs: tuple[str, ...]
+    fusion: str = ""
+    has_conv: bool = True
 
 
-def bifpn(min_level: int, max_level: int) -> tuple[Node, ...]:
-    """Returns the BiFPN cell: top-down, then bottom-up with an edge from the input.
+Nodes = tuple[Node, ...]
 
-    Source: EfficientDet (arXiv 1911.09070) Fig. 2d and section 3.3.
+
+def fpn(bottom: int, top: int) -> Nodes:
+    """Returns the FPN: sums from the top down, each smoothed by a convolution.
+
+    What goes further down is the sum before its convolution.
+
+    Source: Feature Pyramid Networks (arXiv 1612.03144) section 3 and Fig. 3.
     """
-    top_down = [
-        Node(
-            f"p{level}_out" if level == min_level else f"p{level}_td",
-            level,
-            (
-                f"p{level}_in",
-                f"p{level + 1}_in" if level + 1 == max_level else f"p{level + 1}_td",
-            ),
-        )
-        for level in range(max_level - 1, min_level - 1, -1)
-    ]
-    bottom_up = [
-        Node(
-            f"p{level}_out",
-            level,
-            (f"p{level}_in", f"p{level}_td", f"p{level - 1}_out")
-            if level < max_level
-            else (f"p{level}_in", f"p{level - 1}_out"),
-        )
-        for level in range(min_level + 1, max_level + 1)
-    ]
-    return tuple(top_down + bottom_up)
+    nodes = [Node(f"p{top}_td", top, (f"p{top}_in",), has_conv=False)]
+    for level in range(top - 1, bottom - 1, -1):
+        inputs = (f"p{level}_in", f"p{level + 1}_td")
+        nodes.append(Node(f"p{level}_td", level, inputs, has_conv=False))
+    for level in range(bottom, top + 1):
+        nodes.append(Node(f"p{level}_out", level, (f"p{level}_td",)))
+    return tuple(nodes)
 
 
-NECKS: dict[str, Callable[[int, int], tuple[Node, ...]]] = {"bifpn": bifpn}
+def _there_and_back(
+    order: Sequence[int], there: str, back: str, *, has_extra_edge: bool, has_ends: bool
+) -> Nodes:
+    """Returns a path through the levels in this order, and one back.
 
-
-def fuse_fast(
-    images: list[Image], weights: Float[Array, " inputs"]
-) -> Float[Array, "b h w c"]:
-    """Returns sum_i w_i x_i / (sum_j w_j + 0.0001), the weights kept non-negative.
-
-    Source: EfficientDet section 3.3, "fast normalized fusion".
+    Args:
+      order: levels, of the first path.
+      there: names a node of the first path, as in "p4_td".
+      back: names a node of the second.
+      has_extra_edge: whether nodes of the second path see the cell's input too.
+      has_ends: whether each path begins with a node of its own, of one input.
     """
-    weights = jax.nn.relu(weights)
-    weights = (weights / (jnp.sum(weights) + 1e-4)).astype(images[0].dtype)
-    return functools.reduce(
-        jnp.add, [image * weights[i] for i, image in enumerate(images)]
+    first, *between, last = order
+    turn = there if has_ends else back
+    nodes = [Node(f"p{first}_{there}", first, (f"p{first}_in",))] if has_ends else []
+    previous = f"p{first}_{there if has_ends else 'in'}"
+    for level in order[1:]:
+        name = f"p{level}_{turn if level == last else there}"
+        nodes.append(Node(name, level, (f"p{level}_in", previous)))
+        previous = name
+    if has_ends:
+        nodes.append(Node(f"p{last}_{back}", last, (previous,)))
+        previous = f"p{last}_{back}"
+    for level in [*reversed(between), first]:
+        own = (there,) if has_ends or level != first else ("in",)
+        if has_extra_edge and level != first:
+            own = ("in", *own)
+        inputs = tuple(f"p{level}_{kind}" for kind in own)
+        nodes.append(Node(f"p{level}_{back}", level, (*inputs, previous)))
+        previous = nodes[-1].name
+    return tuple(nodes)
+
+
+def bifpn(
+    bottom: int, top: int, *, has_extra_edge: bool = True, has_ends: bool = False
+) -> Nodes:
+    """Returns the BiFPN: top-down, then bottom-up with an edge from the cell's input.
+
+    Source: EfficientDet (arXiv 1911.09070) Fig. 2d and section 3.2.
+
+    Args:
+      bottom: finest level.
+      top: coarsest level.
+      has_extra_edge: the edge from the input, which a PANet does not have.
+      has_ends: the nodes of one input, which a PANet has.
+    """
+    order = range(top, bottom - 1, -1)
+    return _there_and_back(
+        order, "td", "out", has_extra_edge=has_extra_edge, has_ends=has_ends
     )
 
 
-def fuse_sum(images: list[Image]) -> Image:
-    """Returns the plain sum, as D6 and above have it."""
-    return functools.reduce(jnp.add, images)
+panet = functools.partial(bifpn, has_extra_edge=False, has_ends=True)
+"""Source: EfficientDet Fig. 2b, after PANet (arXiv 1803.01534) Fig. 1, whose finest
+level of the second path is that of the first."""
 
 
-FUSIONS = ("fast", "sum")
+def quad_fpn(bottom: int, top: int) -> Nodes:
+    """Returns a BiFPN and one upside down side by side, and their fusion: four paths.
 
-
-class Cell(nn.Module):
-    """One run through a neck's table.
-
-    An input whose channels differ from the neck's gets a 1 x 1 convolution and a
-    BatchNorm of its own on every edge that uses it: C4 and C5 feed two nodes each and
-    have two laterals each, as in the reference, which the paper's figure does not show.
+    Source: google/automl, `qufpn_config`.
     """
-
-    nodes: tuple[Node, ...]
-    width: int
-    fusion: str
-    style: Style
-
-    @nn.compact
-    def __call__(
-        self, features: dict[int, Feature], *, train: bool
-    ) -> dict[int, Feature]:
-        """Returns {level: output} for the levels of `features`."""
-        values = {f"p{level}_in": image for level, image in features.items()}
-        for node in self.nodes:
-            _, height, width, _ = features[node.level].shape
-            laterals = [self._lateral(node, n, values[n], train) for n in node.inputs]
-            images = [
-                resize(image, (height, width), self.style.padding) for image in laterals
-            ]
-            if self.fusion == "fast":
-                weights = self.param(f"{node.name}_weights", ones, (len(images),))
-                fused = fuse_fast(images, weights)
-            else:
-                fused = fuse_sum(images)
-            conv = SeparableConv(
-                self.width, self.style.conv_bias, name=f"{node.name}_conv"
-            )
-            norm = self.style.norm(name=f"{node.name}_bn")
-            values[node.name] = norm(conv(self.style.activation(fused)), train=train)
-        return {level: values[f"p{level}_out"] for level in features}
-
-    def _lateral(self, node: Node, source: str, image: Image, train: bool) -> Feature:
-        if image.shape[-1] == self.width:
-            return image
-        name = f"{node.name}_from_{source}"
-        return _to_width(image, self.width, self.style, name, train)
+    levels = range(bottom, top + 1)
+    path = functools.partial(_there_and_back, has_extra_edge=True, has_ends=False)
+    upright = path(levels[::-1], "td", "upright")
+    inverted = path(levels, "bu", "inverted")
+    outputs = [
+        Node(f"p{level}_out", level, (f"p{level}_upright", f"p{level}_inverted"))
+        for level in reversed(levels)
+    ]
+    return (*upright, *inverted, *outputs)
 
 
-def _to_width(x: Image, width: int, style: Style, name: str, train: bool) -> Feature:
-    """Returns `x` with `width` channels: a 1 x 1 convolution and BatchNorm."""
-    x = Pointwise(width, style.conv_bias, name=f"{name}_conv")(x)
-    return style.norm(name=f"{name}_bn")(x, train=train)
+def dense_fpn(bottom: int, top: int) -> Nodes:
+    """Returns a fully connected pyramid: every output sees every input.
 
-
-class Neck(nn.Module):
-    """The pyramid: coarser levels made from C5, then `repeats` cells of one table.
-
-    Attributes:
-      name_of_table: a key of `NECKS`.
-      width: channels of every level.
-      repeats: how many cells follow each other.
-      fusion: one of `FUSIONS`.
-      levels: finest and coarsest level.
-      style: see `layers.Style`.
+    Source: EfficientDet Table 5, "fully-connected FPN", which says no more of it.
     """
+    levels = range(bottom, top + 1)
+    inputs = tuple(f"p{level}_in" for level in levels)
+    return tuple(Node(f"p{level}_out", level, inputs) for level in levels)
 
-    name_of_table: str
-    width: int
-    repeats: int
-    fusion: str
-    levels: tuple[int, int]
-    style: Style
 
-    @nn.compact
-    def __call__(
-        self, features: dict[int, Feature], *, train: bool
-    ) -> dict[int, Feature]:
-        """Returns {level: [b h w width]} for every level, given the backbone's."""
-        features = dict(features)
-        top = max(features)
-        for level in range(top + 1, self.levels[1] + 1):
-            image = features[level - 1]
-            if image.shape[-1] != self.width:
-                image = _to_width(image, self.width, self.style, f"p{level}", train)
-            _, height, width, _ = image.shape
-            half = (-(-height // 2), -(-width // 2))
-            features[level] = resize(image, half, self.style.padding)
-        nodes = NECKS[self.name_of_table](*self.levels)
-        for index in range(self.repeats):
-            cell = Cell(
-                nodes, self.width, self.fusion, self.style, name=f"cell_{index}"
-            )
-            features = cell(features, train=train)
-        return features
+def nas_fpn(bottom: int, top: int) -> Nodes:
+    """Returns the seven merging cells that a search has found.
+
+    Attention pools the coarser of two. An input that no cell has used is added to the
+    output at its level.
+
+    Source: NAS-FPN (arXiv 1904.07392) section 3 and Fig. 7.
+
+    Raises:
+      ValueError: for other levels than 3 to 7, for which it was found.
+    """
+    if (bottom, top) != (3, 7):
+        raise ValueError(f"NAS-FPN is made for levels 3 to 7, not {bottom} to {top}")
+    return (
+        Node("p4_first", 4, ("p6_in", "p4_in"), "attention"),
+        Node("p4_second", 4, ("p4_in", "p4_first"), "sum"),
+        Node("p3_out", 3, ("p3_in", "p4_second"), "sum"),
+        Node("p4_out", 4, ("p4_second", "p3_out"), "sum"),
+        Node("p5_out", 5, ("p4_out", "p3_out", "p5_in"), "attention"),
+        Node("p7_out", 7, ("p5_out", "p4_second", "p7_in"), "attention"),
+        Node("p6_out", 6, ("p7_out", "p5_out"), "attention"),
+    )
+
+
+NECKS: dict[str, Callable[[int, int], Nodes]] = {
+    "fpn": fpn,
+    "panet": panet,
+    "nas_fpn": nas_fpn,
+    "quad_fpn": quad_fpn,
+    "dense_fpn": dense_fpn,
+    "bifpn": bifpn,
+    "bifpn_without_edge": functools.partial(bifpn, has_extra_edge=False),
+    "bifpn_with_ends": functools.partial(bifpn, has_ends=True),
+}
+"""From the finest and the coarsest level to the nodes of one cell."""

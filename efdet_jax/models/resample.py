@@ -9,17 +9,21 @@ from efdet_jax.models.depthwise import Image, Resized, spread_windows, windows
 
 
 def shrink(x: Image, target: tuple[int, int], padding: str) -> Resized:
-    """Returns `x` shrunk to `target` cells as the reference shrinks pyramid levels.
+    """Returns `x` shrunk to the `target` cells of a coarser pyramid level.
 
-    By a maximum with stride (size - 1) // target + 1 and a window one larger.
+    By maxima of 3 x 3 cells with stride 2, level by level.
+    Differs: over several levels google/automl pools once with a larger window, whose
+      stride is not the same for both axes of every image.
+
+    Raises:
+      ValueError: halving `x`, rounding up, does not lead to `target`.
     """
-    strides = {
-        (size - 1) // goal + 1 for size, goal in zip(x.shape[1:3], target, strict=True)
-    }
-    if len(strides) != 1:
-        raise ValueError(f"cannot pool {x.shape[1:3]} to {target} with one stride")
-    stride = strides.pop()
-    return max_pool(x, stride + 1, stride, padding)
+    start = x.shape[1:3]
+    while x.shape[1:3] != target:
+        if x.shape[1] < target[0] or x.shape[2] < target[1]:
+            raise ValueError(f"halving {start} does not lead to {target}")
+        x = max_pool(x, 3, 2, padding)
+    return x
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))

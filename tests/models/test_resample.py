@@ -35,8 +35,16 @@ def test_the_gradient_of_pooling_equals_central_differences(size):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_pooling_that_needs_two_strides_is_refused():
-    with pytest.raises(ValueError, match="one stride"):
+def test_pooling_over_several_levels_is_pooling_level_by_level():
+    x = jnp.asarray(random((1, 33, 42, 2)), jnp.float32)
+    halved = resample.shrink(x, (17, 21), "same")
+    found = resample.shrink(x, (5, 6), "same")
+    by_steps = resample.shrink(resample.shrink(halved, (9, 11), "same"), (5, 6), "same")
+    np.testing.assert_array_equal(found, by_steps)
+
+
+def test_pooling_to_what_is_no_level_is_refused():
+    with pytest.raises(ValueError, match=r"\(8, 8\) does not lead to \(4, 2\)"):
         resample.shrink(jnp.zeros((1, 8, 8, 1)), (4, 2), "same")
 
 

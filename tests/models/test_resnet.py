@@ -13,7 +13,7 @@ from efdet_jax.anchors import anchor_grid
 from efdet_jax.flops import multiply_adds, num_parameters
 from efdet_jax.models.detector import abstract_variables
 from efdet_jax.models.initial import initial_variables
-from efdet_jax.models.layers import BatchNorm, Style
+from efdet_jax.models.layers import CONVS, BatchNorm, Style
 from efdet_jax.models.resnet import STAGES, Block, ResNet
 from efdet_jax.weights.names import torch_resnet
 from efdet_jax.weights.names.arranging import from_torch
@@ -23,6 +23,7 @@ TORCH = Style(
     norm=functools.partial(BatchNorm, momentum=0.9, epsilon=1e-5, frozen=False),
     activation=jax.nn.relu,
     padding="symmetric",
+    conv=functools.partial(CONVS["full"], use_bias=False),
     conv_bias=False,
 )
 
@@ -70,7 +71,7 @@ def test_every_depth_is_in_this_table():
 )
 def test_sizes_and_work_are_the_published_ones(depth):
     parameters, giga = PUBLISHED[depth]
-    model = ResNet(depth, TORCH)
+    model = ResNet(depth, "v1.5", TORCH)
     image = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
     variables = abstract(model, image.shape)
     assert num_parameters(variables["params"]) == parameters
@@ -85,7 +86,7 @@ def test_sizes_and_work_are_the_published_ones(depth):
 @pytest.mark.parametrize("size", [(64, 96), (65, 97)])
 def test_features_are_those_of_torchvision(depth, size, golden, monkeypatch):
     monkeypatch.setitem(STAGES, 14, (1, 1, 1, 1))
-    model = ResNet(depth, TORCH)
+    model = ResNet(depth, "v1.5", TORCH)
     image = draw("image", (1, *size, 3))
     theirs = json.loads(str(golden[f"resnet{depth}/shapes"]))
     variables = variables_of(
@@ -95,8 +96,9 @@ def test_features_are_those_of_torchvision(depth, size, golden, monkeypatch):
         STAGES[depth],
     )
     features = jax.jit(functools.partial(model.apply, train=False))(variables, image)
-    assert set(features) == {3, 4, 5}
-    for level, feature in features.items():
+    assert set(features) == {2, 3, 4, 5}
+    for level in (3, 4, 5):
+        feature = features[level]
         key = f"resnet{depth}/{size[0]}x{size[1]}/c{level}"
         assert feature.shape == tuple(golden[f"{key}/shape"])
         found = np.asarray(feature).reshape(-1)[golden[f"{key}/rows"]]
@@ -105,7 +107,7 @@ def test_features_are_those_of_torchvision(depth, size, golden, monkeypatch):
 
 def test_a_block_trains_as_that_of_torchvision(golden):
     x = draw("input", (2, 5, 6, 8))
-    block = Block(filters=4, stride=2, style=TORCH)
+    block = Block(filters=4, stride=2, variant="v1.5", style=TORCH)
     shapes = abstract(block, x.shape)
 
     def recorded(name):
@@ -136,7 +138,7 @@ def test_a_block_trains_as_that_of_torchvision(golden):
 
 
 def test_kernels_are_drawn_as_torchvision_draws_them():
-    shapes = abstract(ResNet(50, TORCH), (1, 32, 32, 3))["params"]
+    shapes = abstract(ResNet(50, "v1.5", TORCH), (1, 32, 32, 3))["params"]
     few = {name: shapes[name] for name in ("stem", "block_3")}
     drawn = initial_variables(
         {"params": {"backbone": few}}, seed=0, foreground_prior=0.01
@@ -161,6 +163,7 @@ def test_a_whole_detector_stands_on_it():
         section.backbone = {
             "name": "resnet",
             "depth": 50,
+            "variant": "v1.5",
             "batch_norm": {"momentum": 0.9, "epsilon": 1e-5},
         }
     model = models.create(section)

@@ -20,6 +20,7 @@ def best_classes(logits, count):
 CANDIDATES = {"pairs": best_pairs, "best_class": best_classes}
 DECAYS = {
     "hard": lambda iou: float(iou <= 0.5),
+    "linear": lambda iou: 1 - iou if iou > 0.5 else 1.0,
     "gaussian": lambda iou: np.exp(-(iou**2) / 0.3),
 }
 """What a kept box leaves of a score; the IoU threshold is 0.5, sigma 0.3."""

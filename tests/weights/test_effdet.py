@@ -32,7 +32,7 @@ def test_a_detector_says_what_effdet_says(name, tmp_path):
     config = get_effdet_config(name)
     image = draw("image", (1, *golden[f"{name}/size"], 3))
     outputs, parts = forward.run(config, drawn_file(name, tmp_path), image)
-    found = {f"C{level}": x for level, x in parts["backbone"].items()}
+    found = {f"C{level}": x for level, x in parts["backbone"].items() if level > 2}
     found |= {"logits": outputs.class_logits, "codes": outputs.box_codes}
     for what, array in found.items():
         np.testing.assert_array_equal(array.shape, golden[f"{name}/{what}/shape"])

@@ -28,7 +28,7 @@ def test_every_variable_finds_its_array_and_only_the_classifier_is_left(depth):
     family = families.recognise(file_of(depth))
     assert family is not None
     arrays = family.tidy(file_of(depth))
-    init = functools.partial(ResNet(depth, STYLE).init, train=False)
+    init = functools.partial(ResNet(depth, "v1.5", STYLE).init, train=False)
     image = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
     used = []
     for keys, leaf in jax.tree_util.tree_leaves_with_path(
