@@ -2,11 +2,13 @@
 
 import itertools
 import json
+import pathlib
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from oracles import stream
 
 from efdet_jax.data import pipeline
 from efdet_jax.data.labels import LabelMap
@@ -120,6 +122,13 @@ def test_the_seed_alone_decides_the_batches(num_threads):
     assert_same(
         take(train(shapes()), 8), take(train(shapes(), num_threads=num_threads), 8)
     )
+
+
+def test_the_default_stream_is_to_the_bit_what_was_recorded():
+    recorded = np.load(pathlib.Path(__file__).parents[1] / "goldens" / "stream.npz")
+    for number, batch in enumerate(stream.default_batches()):
+        for name, array in batch._asdict().items():
+            np.testing.assert_array_equal(array, recorded[f"{number}/{name}"])
 
 
 def test_another_seed_gives_other_batches():
