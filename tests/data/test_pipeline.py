@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 from oracles import stream
 
+from efdet_jax import config as config_lib
 from efdet_jax.data import pipeline
 from efdet_jax.data.labels import LabelMap
 from efdet_jax.data.shapes import Shapes
 from efdet_jax.structures import BACKGROUND, Annotations
+
+OFF = config_lib.get_config("table", 0).data.augment.to_dict()
 
 
 class Numbered:
@@ -74,6 +77,8 @@ def train(source, **changes):
         "max_boxes": 4,
         "flip": True,
         "jitter": (0.5, 1.6),
+        "min_visible": 0.0,
+        "augment": OFF,
         "seed": 7,
         "num_threads": 2,
         "shard": (0, 1),

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 
+from efdet_jax import assemble
 from efdet_jax import config as config_lib
 from efdet_jax.data import pipeline
 from efdet_jax.data.labels import LabelMap
@@ -46,10 +47,12 @@ def default_batches(**changes):
         "image_size": (40, 56),
         "batch_size": 4,
         "resize": config.data.resize,
-        "pad_colour": config.normalise.mean,
+        "pad_colour": assemble.pad_colour(config),
         "max_boxes": 5,
         "flip": config.data.flip,
         "jitter": config.data.jitter,
+        "min_visible": config.data.min_visible,
+        "augment": config.data.augment.to_dict(),
         "seed": 3,
         "num_threads": 0,
         "shard": (0, 1),
