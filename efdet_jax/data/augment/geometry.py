@@ -9,7 +9,7 @@ from efdet_jax.data import transforms
 from efdet_jax.data.augment.example import Example
 from efdet_jax.data.transforms import Colour, Placement, Size
 
-_ROUNDING = 1e-3
+_ROUNDING = 1e-4
 """Allowed in the share of a box that is visible, so that a whole box stays whole."""
 
 
