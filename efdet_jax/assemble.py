@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from efdet_jax.anchors import anchor_grid
 from efdet_jax.data.datasets import open_source
 from efdet_jax.data.source import Source
+from efdet_jax.data.transforms import PAD_COLOURS, Colour
 from efdet_jax.errors import UsageError
 from efdet_jax.flops import multiply_adds, num_parameters
 from efdet_jax.models.detector import Detector, abstract_variables, create
@@ -47,6 +48,11 @@ def open_data(config: ConfigDict, split: str) -> Source:
                 f"config.data.{split}={spec} has no {what}: check its path"
             )
     return source
+
+
+def pad_colour(config: ConfigDict) -> Colour:
+    """Returns what surrounds images that do not fill the network's input, 0..255."""
+    return PAD_COLOURS[config.data.pad_colour](tuple(config.normalise.mean))
 
 
 def detector(config: ConfigDict, num_classes: int) -> Assembly:

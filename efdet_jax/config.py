@@ -104,9 +104,14 @@ def get_config(
             "train": "tfds:coco/2017,train",  # coco:JSON,IMAGES voc:DIR,SPLIT DIR,SPLIT
             "val": "tfds:coco/2017,validation",
             "resize": "letterbox",  # aspect kept, or "stretch": each axis fills it
+            "pad_colour": "mean",  # around images: that of normalise, or "grey"
             "max_boxes": 100,  # ground-truth rows per training image
             "flip": True,
-            "jitter": (0.1, 2.0),  # random scale, as a share of the image size
+            # Random scale, as a share of the image size; (0.8, 1.25) is the standard,
+            # this the large scale jitter.
+            "jitter": (0.1, 2.0),
+            "min_visible": 0.0,  # share of a box that cuts must leave, or it goes
+            "augment": _augment(),
             "num_threads": 16,  # that read and transform images
             "shapes": _shapes(),
         }
@@ -179,6 +184,25 @@ def _model(size: scaling.DetectorSize) -> ConfigDict:
             # What training leaves as it is: the whole backbone; every BatchNorm's
             # statistics (their scales and biases are trained).
             "frozen": {"backbone": False, "batch_norm": False},
+        }
+    )
+
+
+def _augment() -> ConfigDict:
+    """Returns what may happen to training images besides flip and scale jitter."""
+    return ConfigDict(
+        {
+            "crop": 0.0,  # probability of a random window
+            "crop_side": (0.5, 1.0),  # its height and width, as shares of the image's
+            "colour": {  # strengths; all 0 is off
+                "brightness": 0.0,  # 0..1
+                "contrast": 0.0,  # 0..1
+                "saturation": 0.0,  # 0..1
+                "hue": 0.0,  # 0..0.5, share of the circle
+            },
+            "mosaic": 0.0,  # probability of four images in one
+            "mixup": 0.0,  # probability of another image laid over
+            "mixup_beta": 32.0,  # both shares near one half, so that both are seen
         }
     )
 

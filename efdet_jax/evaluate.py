@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 from ml_collections import ConfigDict
 
 from efdet_jax import mesh as meshes
-from efdet_jax.assemble import Assembly
+from efdet_jax.assemble import Assembly, pad_colour
 from efdet_jax.data.pipeline import eval_batches
 from efdet_jax.data.source import Source
 from efdet_jax.metrics import coco_figures
@@ -165,7 +165,7 @@ def make_evaluator(
             image_size=image_size,
             batch_size=config.eval.batch_size // jax.process_count(),
             resize=config.data.resize,
-            pad_colour=tuple(config.normalise.mean),
+            pad_colour=pad_colour(config),
             max_boxes=config.data.max_boxes,
             num_threads=config.data.num_threads,
             shard=(jax.process_index(), jax.process_count()),

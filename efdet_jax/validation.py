@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from efdet_jax import scaling
 from efdet_jax.config import FREE, REFERENCES
-from efdet_jax.data.transforms import RESIZES
+from efdet_jax.data.transforms import PAD_COLOURS, RESIZES
 from efdet_jax.errors import UsageError
 from efdet_jax.models.depthwise import PADDINGS
 from efdet_jax.models.detector import BACKBONES
@@ -127,12 +127,14 @@ def validate(config: ConfigDict) -> None:
             f"{2**top} of the top level {top}: use at least {2**top} or fewer levels "
             "(config.model.levels)"
         )
-    jitter = tuple(config.data.jitter)
-    if len(jitter) != 2 or not 0 < jitter[0] <= jitter[1]:
-        raise UsageError(
-            f"config.data.jitter={jitter} is no range of scales: write smallest and "
-            "largest, such as --config.data.jitter='(0.5,1.5)'"
-        )
+    for key, highest in RANGES.items():
+        value = tuple(lookup(config, key))
+        if len(value) != 2 or not 0 < value[0] <= value[1] <= highest:
+            most = "" if highest == _ANY else f", at most {highest:g}"
+            raise UsageError(
+                f"config.{key}={value} is no range of scales: write smallest and "
+                f"largest{most}, such as --config.{key}='(0.5,1)'"
+            )
 
 
 _ANY = math.inf
@@ -151,7 +153,16 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "optimizer.reference_batch": (1, _ANY),
     "optimizer.warmup_steps": (0, _ANY),
     "data.max_boxes": (1, _ANY),
+    "data.min_visible": (0, 1),
     "data.num_threads": (0, _ANY),
+    "data.augment.crop": (0, 1),
+    "data.augment.colour.brightness": (0, 1),
+    "data.augment.colour.contrast": (0, 1),
+    "data.augment.colour.saturation": (0, 1),
+    "data.augment.colour.hue": (0, 0.5),
+    "data.augment.mosaic": (0, 1),
+    "data.augment.mixup": (0, 1),
+    "data.augment.mixup_beta": (1e-3, _ANY),
     "postprocess.max_candidates": (0, _ANY),
     "postprocess.iou_threshold": (0, 1),
     "postprocess.sigma": (1e-6, _ANY),
@@ -164,6 +175,12 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "checkpoint.keep": (1, _ANY),
 }
 """Smallest and largest value of what would fail late, or silently mean nothing."""
+
+RANGES: Mapping[str, float] = {
+    "data.jitter": _ANY,
+    "data.augment.crop_side": 1,
+}
+"""Pairs of a smallest and a largest share, above 0, and the most it may be."""
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "model.backbone.name": tuple(BACKBONES),
@@ -178,6 +195,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "optimizer.schedule": tuple(SCHEDULES),
     "optimizer.name": tuple(DIRECTIONS),
     "data.resize": tuple(RESIZES),
+    "data.pad_colour": tuple(PAD_COLOURS),
     "postprocess.candidates": tuple(CANDIDATES),
     "postprocess.method": tuple(METHODS),
     "postprocess.clip": CLIPS,

@@ -7,6 +7,8 @@ from ml_collections import ConfigDict
 from efdet_jax import assemble, optim, postprocess, scaling, train
 from efdet_jax import config as config_lib
 from efdet_jax.anchors import anchor_grid
+from efdet_jax.data.augment.chain import Options
+from efdet_jax.data.augment.colour import colour_jitter
 from efdet_jax.data.shapes import Shapes
 from efdet_jax.errors import UsageError
 from efdet_jax.losses import detection_loss
@@ -18,6 +20,7 @@ from efdet_jax.recipes import get_small_config
 from efdet_jax.validation import (
     CHOICES,
     LIMITS,
+    RANGES,
     check_devices,
     derived_sizes,
     lookup,
@@ -67,6 +70,8 @@ SECTIONS = {
     "model.anchors": (anchor_grid, {"image_size", "levels"}),
     "normalise": (normalise, {"image"}),
     "loss": (detection_loss, {"outputs", "targets"}),
+    "data.augment": (Options, set()),
+    "data.augment.colour": (colour_jitter, {"example", "rng"}),
     "postprocess": (postprocess.postprocess, {"outputs", "anchors", "image_size"}),
 }
 
@@ -192,10 +197,17 @@ def test_levels_must_hold_those_of_the_backbone(levels, config):
         validate(config)
 
 
-@pytest.mark.parametrize("jitter", [(0.5,), (2.0, 1.0), (0.0, 1.0)])
-def test_jitter_is_a_range(jitter, config):
-    config.data.jitter = jitter
-    with pytest.raises(UsageError, match=r"config.data.jitter=\("):
+@pytest.mark.parametrize("key", RANGES)
+@pytest.mark.parametrize("value", [(0.5,), (0.9, 0.6), (0.0, 1.0)])
+def test_a_range_has_a_smallest_and_a_largest_share(value, key, config):
+    config.update_from_flattened_dict({key: value})
+    with pytest.raises(UsageError, match=rf"config.{key}=\(.*--config.{key}='\("):
+        validate(config)
+
+
+def test_a_window_is_no_larger_than_its_image(config):
+    config.data.augment.crop_side = (0.5, 1.1)
+    with pytest.raises(UsageError, match=r"crop_side=\(0.5, 1.1\).* at most 1"):
         validate(config)
 
 
@@ -209,6 +221,13 @@ def test_a_choice_is_one_of_those_that_exist(key, config):
     section[key.rpartition(".")[2]] = "nonsense"
     with pytest.raises(UsageError, match=f"config.{key}=nonsense .*{choice}"):
         validate(config)
+
+
+def test_padding_has_the_mean_of_normalisation_or_is_grey(config):
+    config.normalise.mean = (1.0, 2.0, 3.0)
+    assert assemble.pad_colour(config) == (1.0, 2.0, 3.0)
+    config.data.pad_colour = "grey"
+    assert assemble.pad_colour(config) == (128.0, 128.0, 128.0)
 
 
 @pytest.mark.parametrize("key", ["batch_size", "eval.batch_size"])

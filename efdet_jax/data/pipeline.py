@@ -6,22 +6,25 @@ the images of one global batch are the same on any number of hosts.
 """
 
 import functools
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import grain
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from efdet_jax.data import transforms
+from efdet_jax.data.augment.chain import Options, augmented
+from efdet_jax.data.augment.example import load
+from efdet_jax.data.augment.geometry import Frame
 from efdet_jax.data.source import Source
-from efdet_jax.structures import BACKGROUND, Annotations, Batch
+from efdet_jax.structures import BACKGROUND, Batch
 
 _PREFETCHED_BATCHES = 2
 """Batches of images kept ready, so that one slow decode does not stop the device."""
 
 
-class _Example(NamedTuple):
+class _Row(NamedTuple):
     """One row of a `Batch`."""
 
     image: UInt8[np.ndarray, "h w 3"]
@@ -41,27 +44,32 @@ def train_batches(
     max_boxes: int,
     flip: bool,
     jitter: tuple[float, float],
+    min_visible: float,
+    augment: Mapping[str, Any],
     seed: int,
     num_threads: int,
     shard: tuple[int, int],
 ) -> grain.DatasetIterator:
     """Yields batches without end, every image once per epoch in an order of its own.
 
-    Crowd regions and boxes that the crop leaves without area are dropped. An image with
+    Crowd regions and boxes that a cut leaves too little of are dropped. An image with
     more than `max_boxes` objects shows a random choice of them. `Batch.scale` leaves
-    the crop's offset out, so it maps sizes back but not positions.
+    the crop's offset out, so it maps sizes back but not positions; where images are
+    mixed it is that of `image_index`.
 
     Args:
       source: the images, at least one; may be fewer than a batch.
       image_size: height and width of the network input, pixels.
       batch_size: images per batch on this host.
       resize: how an image becomes an input, a key of `transforms.RESIZES`.
-      pad_colour: what surrounds it: the mean that normalisation subtracts, 0..255.
+      pad_colour: what surrounds it, 0..255.
       max_boxes: rows of ground truth per image.
       flip: whether to mirror every other image, at random.
       jitter: smallest and largest factor of the random scale; with (1, 1) training sees
         what evaluation sees.
-      seed: of order, flips, scales and crops.
+      min_visible: share of a box that all cuts together must leave; 0 is any area.
+      augment: what else may happen, the fields of `augment.chain.Options`.
+      seed: of order and augmentation.
       num_threads: threads that load images; 0 loads in the caller's own.
       shard: this host's index, and the number of hosts.
 
@@ -69,20 +77,18 @@ def train_batches(
       An iterator of `Batch`; `get_state` and `set_state` exchange a small dict that
       survives JSON and continues with exactly the next batch.
     """
-    augment = functools.partial(
-        _augmented,
-        source=source,
-        image_size=image_size,
-        resize=resize,
-        pad_colour=pad_colour,
+    draw = functools.partial(
+        _drawn,
         max_boxes=max_boxes,
+        source=source,
+        frame=Frame(image_size, resize, jitter, pad_colour, min_visible),
         flip=flip,
-        jitter=jitter,
+        options=Options(**augment),
     )
     index, count = shard
     stream = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat()
     # Randomness is tied to the place in the global stream, so slice after it.
-    examples = stream.random_map(augment)[index::count]
+    examples = stream.random_map(draw)[index::count]
     return _batched(examples, batch_size=batch_size, num_threads=num_threads)
 
 
@@ -108,7 +114,7 @@ def eval_batches(
       image_size: height and width of the network input, pixels.
       batch_size: images per batch on this host.
       resize: how an image becomes an input, a key of `transforms.RESIZES`.
-      pad_colour: what surrounds it: the mean that normalisation subtracts, 0..255.
+      pad_colour: what surrounds it, 0..255.
       max_boxes: rows of ground truth per image.
       num_threads: threads that load images; 0 loads in the caller's own.
       shard: this host's index, and the number of hosts.
@@ -138,52 +144,25 @@ def _batched(
     return iter(examples.to_iter_dataset(options).batch(batch_size, batch_fn=_to_batch))
 
 
-def _to_batch(examples: Sequence[_Example]) -> Batch:
+def _to_batch(examples: Sequence[_Row]) -> Batch:
     return Batch(*(np.stack(column) for column in zip(*examples, strict=True)))
 
 
-def _augmented(
-    image_index: int,
-    rng: np.random.Generator,
-    *,
-    source: Source,
-    image_size: tuple[int, int],
-    resize: str,
-    pad_colour: tuple[float, float, float],
-    max_boxes: int,
-    flip: bool,
-    jitter: tuple[float, float],
-) -> _Example:
-    """Loads an image and flips, scales and crops it at random."""
-    image = source.image(image_index)
-    boxes, classes = _objects(source.annotations(image_index))
-    # Always the same draws, so that one setting does not shift the others' numbers.
-    is_flipped = rng.random() < 0.5
-    scale_factor = rng.uniform(*jitter)
-    crop_y, crop_x = rng.random(2)
-    if flip and is_flipped:
-        boxes = transforms.flip_boxes(boxes, width=image.shape[1])
-        image = transforms.flip_image(image)
-    placement = transforms.place(
-        image.shape[:2],
-        output_size=image_size,
-        resize=resize,
-        scale_factor=scale_factor,
-        crop=(crop_y, crop_x),
-    )
-    boxes = transforms.place_boxes(boxes, placement, output_size=image_size)
-    kept = np.flatnonzero(transforms.has_area(boxes))
+def _drawn(
+    image_index: int, rng: np.random.Generator, *, max_boxes: int, **settings: Any
+) -> _Row:
+    """Loads an image as training sees it; `settings` are those of `augmented`."""
+    example = augmented(image_index, rng, **settings)
+    kept = np.arange(len(example.boxes))
     if len(kept) > max_boxes:
         kept = np.sort(rng.choice(kept, max_boxes, replace=False))
     return _padded(
-        transforms.place_image(
-            image, placement, output_size=image_size, pad_colour=pad_colour
-        ),
-        boxes[kept],
-        classes[kept],
+        example.image,
+        example.boxes[kept],
+        example.classes[kept],
         image_index=image_index,
         max_boxes=max_boxes,
-        scale=1 / np.array(placement.scale),
+        scale=example.scale,
     )
 
 
@@ -195,7 +174,7 @@ def _fitted(
     resize: str,
     pad_colour: tuple[float, float, float],
     max_boxes: int,
-) -> _Example:
+) -> _Row:
     """Loads an image as evaluation sees it; a blank one beyond the end."""
     if position >= len(source):
         return _padded(
@@ -206,10 +185,9 @@ def _fitted(
             max_boxes=max_boxes,
             scale=np.ones(2),
         )
-    image = source.image(position)
-    boxes, classes = _objects(source.annotations(position))
+    example = load(source, position)
     placement = transforms.place(
-        image.shape[:2],
+        example.image.shape[:2],
         output_size=image_size,
         resize=resize,
         scale_factor=1.0,
@@ -217,22 +195,14 @@ def _fitted(
     )
     return _padded(
         transforms.place_image(
-            image, placement, output_size=image_size, pad_colour=pad_colour
+            example.image, placement, output_size=image_size, pad_colour=pad_colour
         ),
-        boxes[:max_boxes] * np.tile(placement.scale, 2),
-        classes[:max_boxes],
+        example.boxes[:max_boxes] * np.tile(placement.scale, 2),
+        example.classes[:max_boxes],
         image_index=position,
         max_boxes=max_boxes,
         scale=1 / np.array(placement.scale),
     )
-
-
-def _objects(
-    annotations: Annotations,
-) -> tuple[Float[np.ndarray, "kept 4"], Int[np.ndarray, " kept"]]:
-    """Returns boxes and classes of what is neither a crowd nor without area."""
-    kept = ~annotations.is_crowd & transforms.has_area(annotations.boxes)
-    return annotations.boxes[kept], annotations.classes[kept]
 
 
 def _padded(
@@ -243,10 +213,10 @@ def _padded(
     image_index: int,
     max_boxes: int,
     scale: Float[np.ndarray, " 2"],
-) -> _Example:
+) -> _Row:
     """Fills the rows beyond the objects: zero boxes of no class."""
     missing = max_boxes - len(boxes)
-    return _Example(
+    return _Row(
         image=image,
         boxes=np.pad(boxes, ((0, missing), (0, 0))).astype(np.float32),
         classes=np.pad(classes, (0, missing), constant_values=BACKGROUND).astype(

@@ -15,6 +15,8 @@ Size = tuple[int, int]
 """Height and width, pixels."""
 Scale = tuple[float, float]
 """Input pixels per image pixel, of rows and of columns."""
+Colour = tuple[float, float, float]
+"""Red, green and blue, 0..255."""
 
 
 def letterbox(image_size: Size, target: Size) -> tuple[Size, Scale]:
@@ -35,6 +37,14 @@ def stretch(image_size: Size, target: Size) -> tuple[Size, Scale]:
     """Returns the size and scale of an image that fills `target` on each axis."""
     return target, (target[0] / image_size[0], target[1] / image_size[1])
 
+
+GREY = (128.0, 128.0, 128.0)
+
+PAD_COLOURS: Mapping[str, Callable[[Colour], Colour]] = {
+    "mean": lambda mean: mean,
+    "grey": lambda _: GREY,
+}
+"""What surrounds an image, given the mean that normalisation subtracts."""
 
 RESIZES: Mapping[str, Callable[[Size, Size], tuple[Size, Scale]]] = {
     "letterbox": letterbox,
@@ -89,7 +99,7 @@ def place_image(
     placement: Placement,
     *,
     output_size: Size,
-    pad_colour: tuple[float, float, float],
+    pad_colour: Colour,
 ) -> UInt8[np.ndarray, "oh ow 3"] | Float32[np.ndarray, "oh ow 3"]:
     """Resizes, crops and pads an image; pads below and at the right.
 
@@ -106,8 +116,8 @@ def place_image(
       image: RGB, 0..255.
       placement: from `place`, for an image of this size.
       output_size: of the network input.
-      pad_colour: the mean that normalisation subtracts, so that padding becomes 0; for
-        a uint8 image rounded to whole levels, and padding becomes about 0.
+      pad_colour: the mean that normalisation subtracts makes padding 0; for a uint8
+        image it is rounded to whole levels, and padding becomes about 0.
     """
     if placement.scaled_size != placement.image_size:
         height, width = placement.scaled_size

@@ -2,16 +2,30 @@
 
 import itertools
 import json
+import pathlib
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from oracles import stream
 
+from efdet_jax import config as config_lib
 from efdet_jax.data import pipeline
 from efdet_jax.data.labels import LabelMap
 from efdet_jax.data.shapes import Shapes
 from efdet_jax.structures import BACKGROUND, Annotations
+
+# The default, and everything else at once.
+ON = {
+    "crop": 0.5,
+    "crop_side": (0.5, 1.0),
+    "colour": {"brightness": 0.3, "contrast": 0.3, "saturation": 0.3, "hue": 0.1},
+    "mosaic": 0.5,
+    "mixup": 0.5,
+    "mixup_beta": 32.0,
+}
+OFF = config_lib.get_config("table", 0).data.augment.to_dict()
 
 
 class Numbered:
@@ -63,6 +77,9 @@ def shapes(**changes):
     return Shapes(**(settings | changes))
 
 
+DRAWN_AND_MIXED = [(shapes(), OFF), (stream.Counted(), ON)]
+
+
 def train(source, **changes):
     settings = {
         "image_size": (64, 64),
@@ -72,6 +89,8 @@ def train(source, **changes):
         "max_boxes": 4,
         "flip": True,
         "jitter": (0.5, 1.6),
+        "min_visible": 0.0,
+        "augment": OFF,
         "seed": 7,
         "num_threads": 2,
         "shard": (0, 1),
@@ -116,10 +135,18 @@ def test_a_batch_has_the_promised_shapes_and_types():
 
 
 @pytest.mark.parametrize("num_threads", [0, 1, 4])
-def test_the_seed_alone_decides_the_batches(num_threads):
-    assert_same(
-        take(train(shapes()), 8), take(train(shapes(), num_threads=num_threads), 8)
-    )
+@pytest.mark.parametrize(("source", "augment"), DRAWN_AND_MIXED)
+def test_the_seed_alone_decides_the_batches(source, augment, num_threads):
+    one = train(source, augment=augment)
+    other = train(source, augment=augment, num_threads=num_threads)
+    assert_same(take(one, 6), take(other, 6))
+
+
+def test_the_default_stream_is_to_the_bit_what_was_recorded():
+    recorded = np.load(pathlib.Path(__file__).parents[1] / "goldens" / "stream.npz")
+    for number, batch in enumerate(stream.default_batches()):
+        for name, array in batch._asdict().items():
+            np.testing.assert_array_equal(array, recorded[f"{number}/{name}"])
 
 
 def test_another_seed_gives_other_batches():
@@ -131,14 +158,17 @@ def test_another_seed_gives_other_batches():
 
 
 @pytest.mark.parametrize("num_threads", [0, 2])
-def test_a_restored_iterator_continues_with_exactly_the_next_batch(num_threads):
-    batches = train(shapes(), num_threads=num_threads)
-    take(batches, 6)
+@pytest.mark.parametrize(("source", "augment"), DRAWN_AND_MIXED)
+def test_a_restored_iterator_continues_with_exactly_the_next_batch(
+    source, augment, num_threads
+):
+    batches = train(source, augment=augment, num_threads=num_threads)
+    take(batches, 3)
     state = json.dumps(batches.get_state())
-    expected = take(batches, 5)
-    restored = train(shapes(), num_threads=num_threads)
+    expected = take(batches, 3)
+    restored = train(source, augment=augment, num_threads=num_threads)
     restored.set_state(json.loads(state))
-    assert_same(expected, take(restored, 5))
+    assert_same(expected, take(restored, 3))
 
 
 def test_every_epoch_shows_each_image_once_in_a_new_order():
@@ -155,13 +185,34 @@ def test_epochs_show_an_image_flipped_and_scaled_anew():
     assert len({b.boxes.tobytes() for b in batches}) == 6
 
 
-def test_hosts_share_the_batch_that_one_host_would_see():
-    whole = take(train(shapes(), batch_size=6), 5)
-    parts = [take(train(shapes(), batch_size=3, shard=(i, 2)), 5) for i in (0, 1)]
+@pytest.mark.parametrize(("source", "augment"), DRAWN_AND_MIXED)
+def test_hosts_share_the_batch_that_one_host_would_see(source, augment):
+    given = {"source": source, "augment": augment}
+    whole = take(train(**given, batch_size=6), 3)
+    parts = [take(train(**given, batch_size=3, shard=(i, 2)), 3) for i in (0, 1)]
     for batch, first, second in zip(whole, *parts, strict=True):
         np.testing.assert_array_equal(batch.image[0::2], first.image)
         np.testing.assert_array_equal(batch.image[1::2], second.image)
         np.testing.assert_array_equal(batch.boxes[1::2], second.boxes)
+
+
+def test_whatever_happens_to_images_boxes_are_within_them_and_have_area():
+    for batch in take(train(stream.Counted(), augment=ON, max_boxes=12), 6):
+        boxes = batch.boxes[batch.classes != BACKGROUND]
+        assert len(boxes) > 0
+        assert (boxes >= 0).all()
+        assert (boxes <= 64).all()
+        assert (boxes[:, 2:] > boxes[:, :2]).all()
+
+
+def test_boxes_of_which_too_little_is_visible_are_not_learnt():
+    settings = {"jitter": (2.0, 2.0), "max_boxes": 9, "batch_size": 20}
+    batches = [
+        next(train(stream.Counted(), min_visible=share, **settings))
+        for share in (0.0, 0.5, 1.0)
+    ]
+    counts = [(batch.classes != BACKGROUND).sum() for batch in batches]
+    assert counts[0] > counts[1] > counts[2] > 0
 
 
 def test_a_source_smaller_than_a_batch_is_repeated_within_it():
