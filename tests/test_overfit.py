@@ -22,7 +22,7 @@ def small(neck="bifpn", fusion="sum"):
     config.data.jitter = (1.0, 1.0)
     config.data.val = config.data.train
     config.eval.pictures = 0
-    config.steps = 120
+    config.steps = 160
     config.optimizer.warmup_steps = 20
     config.log_every = 50
     return config
