@@ -75,10 +75,14 @@ def get_config(
     config.foreground_prior = 0.01  # RetinaNet's pi: first score of every anchor
     config.loss = ConfigDict(
         {
-            "alpha": 0.25,  # focal loss: weight of positives
-            "gamma": 1.5,  # focal loss: how much easy anchors fade
+            # focal, cross_entropy, balanced_cross_entropy or ohem
+            "class_loss": "focal",
+            "alpha": 0.25,  # focal and balanced: weight of positives
+            "gamma": 1.5,  # focal: how much easy anchors fade
             "label_smoothing": 0.0,
-            "delta": 0.1,  # Huber loss: where squares become lines, in code units
+            "negatives_per_positive": 3.0,  # ohem: hardest anchors kept
+            "box_loss": "huber",  # or smooth_l1: that divided by delta
+            "delta": 0.1,  # where squares become lines, in code units
             "box_weight": 50.0,
         }
     )

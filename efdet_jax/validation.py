@@ -11,6 +11,8 @@ from efdet_jax import scaling
 from efdet_jax.config import FREE, REFERENCES
 from efdet_jax.data.transforms import RESIZES
 from efdet_jax.errors import UsageError
+from efdet_jax.losses.boxes import BOX_LOSSES
+from efdet_jax.losses.classes import CLASS_LOSSES
 from efdet_jax.models.depthwise import PADDINGS
 from efdet_jax.models.detector import BACKBONES
 from efdet_jax.models.efficientnet import FEATURE_LEVELS
@@ -126,6 +128,12 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "ema_decay": (0, 1),
     "foreground_prior": (1e-6, 0.5),
     "l2_loss": (0, _ANY),
+    "loss.alpha": (0, 1),
+    "loss.gamma": (0, _ANY),
+    "loss.label_smoothing": (0, 1),
+    "loss.negatives_per_positive": (0, _ANY),
+    "loss.delta": (1e-6, _ANY),
+    "loss.box_weight": (0, _ANY),
     "model.num_classes": (0, _ANY),
     "model.neck.width": (1, _ANY),
     "model.neck.repeats": (1, _ANY),
@@ -155,6 +163,8 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "model.activation": tuple(ACTIVATIONS),
     "model.padding": PADDINGS,
     "model.dtype": ("float32", "bfloat16"),
+    "loss.class_loss": tuple(CLASS_LOSSES),
+    "loss.box_loss": tuple(BOX_LOSSES),
     "optimizer.schedule": tuple(SCHEDULES),
     "optimizer.name": tuple(DIRECTIONS),
     "data.resize": tuple(RESIZES),

@@ -66,7 +66,7 @@ SECTIONS = {
     "model.backbone.batch_norm": (BatchNorm, {"frozen"}),
     "model.anchors": (anchor_grid, {"image_size", "levels"}),
     "normalise": (normalise, {"image"}),
-    "loss": (detection_loss, {"outputs", "targets"}),
+    "loss": (detection_loss, {"outputs", "targets", "class_weights"}),
     "postprocess": (postprocess.postprocess, {"outputs", "anchors", "image_size"}),
 }
 
