@@ -189,6 +189,7 @@ def _shapes() -> ConfigDict:
             "num_train": 16384,
             "num_val": 256,
             "num_classes": 8,
+            "imbalance": 1.0,  # of training: objects of the first class over the last's
             "min_objects": 1,
             "max_objects": 4,
             "min_size": 0.15,  # of an object, as a share of the shorter image side

@@ -53,6 +53,7 @@ def shapes(**changes):
         "num_images": 24,
         "image_size": (48, 64),
         "num_classes": 4,
+        "imbalance": 1.0,
         "min_objects": 0,
         "max_objects": 4,
         "min_size": 0.2,
