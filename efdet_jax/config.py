@@ -86,6 +86,13 @@ def get_config(
             "box_weight": 50.0,
         }
     )
+    # What an object weighs in the loss of classes, by how often its class occurs.
+    config.class_weights = ConfigDict(
+        {
+            "name": "none",  # or inverse_frequency, effective_number
+            "beta": 0.9999,  # effective_number: 0 is no weighting, 1 inverse frequency
+        }
+    )
     config.optimizer = ConfigDict(
         {
             "name": "sgd",  # sgd (with momentum) or adamw
@@ -112,6 +119,11 @@ def get_config(
             "flip": True,
             "jitter": (0.1, 2.0),  # random scale, as a share of the image size
             "num_threads": 16,  # that read and transform images
+            # How often an epoch shows an image, by how often its classes occur.
+            "sampling": {
+                "name": "none",  # or oversampling, undersampling
+                "threshold": 1e-3,  # share of images from which a class is frequent
+            },
             "shapes": _shapes(),
         }
     )

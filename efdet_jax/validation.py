@@ -9,10 +9,12 @@ from ml_collections import ConfigDict
 
 from efdet_jax import scaling
 from efdet_jax.config import FREE, REFERENCES
+from efdet_jax.data.sampling import SAMPLINGS
 from efdet_jax.data.transforms import RESIZES
 from efdet_jax.errors import UsageError
 from efdet_jax.losses.boxes import BOX_LOSSES
 from efdet_jax.losses.classes import CLASS_LOSSES
+from efdet_jax.losses.weighting import WEIGHTINGS
 from efdet_jax.models.depthwise import PADDINGS
 from efdet_jax.models.detector import BACKBONES
 from efdet_jax.models.efficientnet import FEATURE_LEVELS
@@ -134,6 +136,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "loss.negatives_per_positive": (0, _ANY),
     "loss.delta": (1e-6, _ANY),
     "loss.box_weight": (0, _ANY),
+    "class_weights.beta": (0, 1 - 1e-9),
     "model.num_classes": (0, _ANY),
     "model.neck.width": (1, _ANY),
     "model.neck.repeats": (1, _ANY),
@@ -143,6 +146,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "optimizer.warmup_steps": (0, _ANY),
     "data.max_boxes": (1, _ANY),
     "data.num_threads": (0, _ANY),
+    "data.sampling.threshold": (1e-6, 1),
     "postprocess.max_candidates": (0, _ANY),
     "postprocess.iou_threshold": (0, 1),
     "postprocess.sigma": (1e-6, _ANY),
@@ -165,9 +169,11 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "model.dtype": ("float32", "bfloat16"),
     "loss.class_loss": tuple(CLASS_LOSSES),
     "loss.box_loss": tuple(BOX_LOSSES),
+    "class_weights.name": ("none", *WEIGHTINGS),
     "optimizer.schedule": tuple(SCHEDULES),
     "optimizer.name": tuple(DIRECTIONS),
     "data.resize": tuple(RESIZES),
+    "data.sampling.name": ("none", *SAMPLINGS),
     "postprocess.candidates": tuple(CANDIDATES),
     "postprocess.method": tuple(METHODS),
     "postprocess.clip": CLIPS,

@@ -284,6 +284,26 @@ def test_every_image_is_scored_once_whatever_the_batch_and_the_devices(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["loss.class_loss=ohem"],
+        [
+            "class_weights.name=inverse_frequency",
+            "data.sampling.name=oversampling",
+            "data.sampling.threshold=0.9",
+            "data.shapes.imbalance=5.0",
+        ],
+    ],
+)
+def test_what_is_done_about_imbalance_trains(flags, environment, tmp_path):
+    done = run(environment, tmp_path, *(f"--config.{flag}" for flag in flags))
+    assert done.returncode == 0, done.stderr
+    curve = losses(tmp_path)
+    assert np.mean(curve[-10:]) < 0.8 * np.mean(curve[:10])
+
+
+@pytest.mark.slow
 def test_a_run_that_diverges_ends_with_one_line_and_says_so(environment, tmp_path):
     done = run(
         environment,
