@@ -25,6 +25,7 @@ from efdet_jax.data.relabelled import relabelled
 from efdet_jax.data.source import Source
 from efdet_jax.errors import Diverged, Interrupted
 from efdet_jax.evaluate import make_evaluator
+from efdet_jax.loss_shares import make_loss_meter
 from efdet_jax.optim import learning_rate_schedule, make_optimizer
 from efdet_jax.progress import Clock, Progress
 from efdet_jax.run import first_result, initial_values, open_run
@@ -183,7 +184,12 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     first_step = int(state.step) + 1
     result["status"] = "running" if first_step <= config.steps else "finished"
     journal.start(config, from_step=first_step - 1)
-    evaluator = make_evaluator(config, run.assembly, run.val_source, run.mesh)
+    meter = make_loss_meter(
+        run.assembly.anchors,
+        match_iou=config.assign.match_iou,
+        loss=_loss_settings(config, weights),
+    )
+    evaluator = make_evaluator(config, run.assembly, run.val_source, run.mesh, meter)
     progress, clock, stop = Progress(config.steps), Clock(seconds_before), StopRequest()
     metrics = None
     for step in range(first_step, config.steps + 1):

@@ -124,6 +124,22 @@ def test_every_evaluation_is_logged_and_drawn(finished):
     assert list(workdir.glob("events.out.tfevents.*"))
 
 
+def test_every_evaluation_says_whose_the_loss_is(finished):
+    evaluated = [row for row in rows(finished[0]) if "AP" in row]
+    for row in evaluated:
+        easy, background = (
+            row[f"loss_share/{name}"] for name in ("easy_background", "background")
+        )
+        assert 0 < easy < background < 1
+        curve = [
+            row[f"loss_share_of_background/easiest_{share}"]
+            for share in (0.5, 0.9, 0.99, 0.999)
+        ]
+        assert curve[0] > 0
+        assert curve == sorted(curve)
+        assert curve[-1] < 1
+
+
 def test_a_step_changes_every_parameter_and_statistic(states):
     before, after = (flat_arrays(states[step]._asdict()) for step in (0, 1))
     assert before["step"] == 0
@@ -301,6 +317,7 @@ def test_what_is_done_about_imbalance_trains(flags, environment, tmp_path):
     assert done.returncode == 0, done.stderr
     curve = losses(tmp_path)
     assert np.mean(curve[-10:]) < 0.8 * np.mean(curve[:10])
+    assert 0 <= result(tmp_path)["loss_share/easy_background"] < 1
 
 
 @pytest.mark.slow
