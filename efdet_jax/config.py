@@ -75,11 +75,22 @@ def get_config(
     config.foreground_prior = 0.01  # RetinaNet's pi: first score of every anchor
     config.loss = ConfigDict(
         {
-            "alpha": 0.25,  # focal loss: weight of positives
-            "gamma": 1.5,  # focal loss: how much easy anchors fade
+            # focal, cross_entropy, balanced_cross_entropy or ohem
+            "class_loss": "focal",
+            "alpha": 0.25,  # focal and balanced: weight of positives
+            "gamma": 1.5,  # focal: how much easy anchors fade
             "label_smoothing": 0.0,
-            "delta": 0.1,  # Huber loss: where squares become lines, in code units
+            "negatives_per_positive": 3.0,  # ohem: hardest anchors kept
+            "box_loss": "huber",  # or smooth_l1: that divided by delta
+            "delta": 0.1,  # where squares become lines, in code units
             "box_weight": 50.0,
+        }
+    )
+    # What an object weighs in the loss of classes, by how often its class occurs.
+    config.class_weights = ConfigDict(
+        {
+            "name": "none",  # or inverse_frequency, effective_number
+            "beta": 0.9999,  # effective_number: 0 is no weighting, 1 inverse frequency
         }
     )
     config.optimizer = ConfigDict(
@@ -113,6 +124,11 @@ def get_config(
             "min_visible": 0.0,  # share of a box that cuts must leave, or it goes
             "augment": _augment(),
             "num_threads": 16,  # that read and transform images
+            # How often an epoch shows an image, by how often its classes occur.
+            "sampling": {
+                "name": "none",  # or oversampling, undersampling
+                "threshold": 1e-3,  # share of images from which a class is frequent
+            },
             "shapes": _shapes(),
         }
     )
@@ -215,6 +231,7 @@ def _shapes() -> ConfigDict:
             "num_train": 16384,
             "num_val": 256,
             "num_classes": 8,
+            "imbalance": 1.0,  # of training: objects of the first class over the last's
             "min_objects": 1,
             "max_objects": 4,
             "min_size": 0.15,  # of an object, as a share of the shorter image side

@@ -13,6 +13,7 @@ from efdet_jax import mesh as meshes
 from efdet_jax.assemble import Assembly, pad_colour
 from efdet_jax.data.pipeline import eval_batches
 from efdet_jax.data.source import Source
+from efdet_jax.loss_shares import LossHistogram, LossMeter, loss_shares
 from efdet_jax.metrics import coco_figures
 from efdet_jax.models.detector import Detector, normalise
 from efdet_jax.pictures import draw_comparison
@@ -26,6 +27,8 @@ class Prediction(NamedTuple):
     detections: Detections
     image_index: Int[Array | np.ndarray, " b"]
     scale: Float[Array | np.ndarray, "b 2"]
+    losses: LossHistogram | None = None
+    """Of all of the batch's images, where they are measured."""
 
 
 PredictStep = Callable[[Tree, Batch], Prediction]
@@ -45,6 +48,7 @@ def make_predict_step(
     *,
     image_size: tuple[int, int],
     normalisation: Mapping[str, tuple[float, float, float]],
+    measure_losses: LossMeter | None = None,
     **settings: Any,
 ) -> PredictStep:
     """Returns a compiled (variables, batch) → `Prediction`.
@@ -55,6 +59,7 @@ def make_predict_step(
       mesh: the devices; results come back whole on each of them, whatever the mesh.
       image_size: height and width of the network input.
       normalisation: arguments of `normalise`.
+      measure_losses: what measures them, if anything does.
       **settings: of `postprocess`.
     """
 
@@ -62,7 +67,8 @@ def make_predict_step(
         image = normalise(batch.image, **normalisation)
         outputs: Any = model.apply(variables, image, train=False)
         detections = postprocess(outputs, anchors, image_size=image_size, **settings)
-        return Prediction(detections, batch.image_index, batch.scale)
+        losses = measure_losses(outputs, batch) if measure_losses else None
+        return Prediction(detections, batch.image_index, batch.scale, losses)
 
     everywhere = meshes.everywhere(mesh)
     return jax.jit(
@@ -97,10 +103,11 @@ def evaluate(
     annotations = [source.annotations(i) for i in range(len(source))]
     times_seen = np.zeros(len(source), int)
     found: list[tuple[np.ndarray, ...]] = []
-    pictures = []
+    losses, pictures = [], []
     for batch in batches:
         placed = meshes.place_batch(batch, mesh)
         prediction = jax.device_get(predict_step(variables, placed))
+        losses += [prediction.losses] if prediction.losses else []
         for row, index in enumerate(prediction.image_index):
             if index < 0:
                 continue
@@ -129,7 +136,8 @@ def evaluate(
         classes=classes,
         num_classes=source.labels.num_classes,
     )
-    return Evaluation(figures.summary, pictures)
+    shares = loss_shares(losses) if losses else {}
+    return Evaluation(figures.summary | shares, pictures)
 
 
 def _draw(
@@ -146,7 +154,11 @@ def _draw(
 
 
 def make_evaluator(
-    config: ConfigDict, assembly: Assembly, source: Source, mesh: Mesh
+    config: ConfigDict,
+    assembly: Assembly,
+    source: Source,
+    mesh: Mesh,
+    measure_losses: LossMeter | None = None,
 ) -> Callable[[Tree], Evaluation]:
     """Returns what scores variables on `source` as the config says."""
     image_size = tuple(config.image_size)
@@ -156,6 +168,7 @@ def make_evaluator(
         mesh,
         image_size=image_size,
         normalisation=config.normalise.to_dict(),
+        measure_losses=measure_losses,
         **config.postprocess.to_dict(),
     )
 

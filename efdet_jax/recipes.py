@@ -22,6 +22,32 @@ EFFDET_MODELS: dict[str, tuple[str, str]] = {
 """(model, reference) of effdet's models by its names for them."""
 
 
+IMBALANCE: dict[str, dict[str, object]] = {
+    "ce": {"loss.class_loss": "cross_entropy"},
+    "balanced_ce": {"loss.class_loss": "balanced_cross_entropy"},
+    "inverse_frequency": {
+        "loss.class_loss": "cross_entropy",
+        "class_weights.name": "inverse_frequency",
+    },
+    "effective_number": {
+        "loss.class_loss": "cross_entropy",
+        "class_weights.name": "effective_number",
+        "class_weights.beta": 0.999,
+    },
+    "focal": {},
+    "ohem": {"loss.class_loss": "ohem"},
+    "oversampling": {
+        "data.sampling.name": "oversampling",
+        "data.sampling.threshold": 0.3,
+    },
+    "undersampling": {
+        "data.sampling.name": "undersampling",
+        "data.sampling.threshold": 0.1,
+    },
+}
+"""What is done about imbalance: by the loss, or, with focal loss, by the sampling."""
+
+
 def get_small_config(phi: float) -> ConfigDict:
     """Returns a recipe for minutes on a few CPU cores: the law at a negative phi.
 
@@ -45,6 +71,37 @@ def get_small_config(phi: float) -> ConfigDict:
     config.eval.batch_size = 16
     config.log_every = 25
     config.data.num_threads = 2
+    return config
+
+
+def get_imbalance_config(name: str) -> ConfigDict:
+    """Returns a small recipe on shapes of which some are fifty times as frequent.
+
+    Args:
+      name: what is done about it, a key of `IMBALANCE`.
+
+    Raises:
+      UsageError: there is no such name.
+    """
+    if name not in IMBALANCE:
+        raise UsageError(
+            f"imbalance row {name!r} is not known: use one of {', '.join(IMBALANCE)}"
+        )
+    config = get_small_config(-4.0)
+    config.steps = 450
+    config.data.train = "shapes:train"
+    config.data.val = "shapes:val"
+    config.data.jitter = (1.0, 1.0)
+    config.data.max_boxes = 8
+    config.data.num_threads = 1
+    config.data.shapes.num_train = 4096
+    config.data.shapes.num_classes = 4
+    config.data.shapes.imbalance = 50.0
+    config.data.shapes.max_objects = 3
+    config.data.shapes.min_size = 0.25
+    config.data.shapes.clutter = 0.1
+    config.eval.every = config.checkpoint.every = 225
+    config.update_from_flattened_dict(IMBALANCE[name])
     return config
 
 

@@ -11,17 +11,21 @@ from typing import Any, NamedTuple
 
 import grain
 import jax
+import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import Float
 from ml_collections import ConfigDict
 
 from efdet_jax import assemble
 from efdet_jax import mesh as meshes
+from efdet_jax.balance import balance
 from efdet_jax.data.labels import network_labels
 from efdet_jax.data.pipeline import train_batches
 from efdet_jax.data.relabelled import relabelled
 from efdet_jax.data.source import Source
 from efdet_jax.errors import Diverged, Interrupted
 from efdet_jax.evaluate import make_evaluator
+from efdet_jax.loss_shares import make_loss_meter
 from efdet_jax.optim import learning_rate_schedule, make_optimizer
 from efdet_jax.progress import Clock, Progress
 from efdet_jax.run import first_result, initial_values, open_run
@@ -53,8 +57,17 @@ def make_training(
     assembly: assemble.Assembly,
     variables: Mapping[str, Tree],
     mesh: Mesh,
+    weights: Float[np.ndarray, " k"] | None = None,
 ) -> Training:
-    """Returns the step of a config, and its state before it, laid out on a mesh."""
+    """Returns the step of a config, and its state before it, laid out on a mesh.
+
+    Args:
+      config: of the run.
+      assembly: its detector.
+      variables: the first ones.
+      mesh: the devices.
+      weights: of the classes in the loss; None weighs all alike.
+    """
     optimizer_config = config.optimizer.to_dict()
     schedule = learning_rate_schedule(
         batch_size=config.batch_size,
@@ -75,7 +88,7 @@ def make_training(
         optimizer=optimizer,
         schedule=schedule,
         match_iou=config.assign.match_iou,
-        loss=config.loss.to_dict(),
+        loss=_loss_settings(config, weights),
         l2_weight=config.l2_loss,
         ema_decay=config.ema_decay,
         seed=config.seed,
@@ -87,6 +100,13 @@ def make_training(
         out_shardings=everywhere,
     )
     return Training(compiled, state)
+
+
+def _loss_settings(
+    config: ConfigDict, weights: Float[np.ndarray, " k"] | None
+) -> dict[str, Any]:
+    """Returns the arguments of `losses.detection_loss`."""
+    return config.loss.to_dict() | {"class_weights": weights}
 
 
 class StopRequest:
@@ -111,7 +131,9 @@ class StopRequest:
             signal.signal(number, handler)
 
 
-def _batches(config: ConfigDict, source: Source) -> grain.DatasetIterator:
+def _batches(
+    config: ConfigDict, source: Source, repeats: Float[np.ndarray, " n"] | None
+) -> grain.DatasetIterator:
     hosts = jax.process_count()
     return train_batches(
         source,
@@ -127,6 +149,7 @@ def _batches(config: ConfigDict, source: Source) -> grain.DatasetIterator:
         seed=config.seed,
         num_threads=config.data.num_threads,
         shard=(jax.process_index(), hosts),
+        repeats=repeats,
     )
 
 
@@ -145,11 +168,13 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     labels = network_labels(train_source.labels, config.model.num_classes)
     run = open_run(config, workdir, labels, assemble.open_data(config, "val"))
     journal = run.journal
+    source = relabelled(train_source, labels)
+    weights, repeats = balance(config, source)
     training = make_training(
-        config, run.assembly, initial_values(config, run), run.mesh
+        config, run.assembly, initial_values(config, run), run.mesh, weights
     )
     state = training.state
-    batches = _batches(config, relabelled(train_source, labels))
+    batches = _batches(config, source, repeats)
     result = first_result(run.assembly)
     seconds_before = 0.0
     if restored := run.checkpoints.restore_latest(state):
@@ -161,7 +186,12 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     first_step = int(state.step) + 1
     result["status"] = "running" if first_step <= config.steps else "finished"
     journal.start(config, from_step=first_step - 1)
-    evaluator = make_evaluator(config, run.assembly, run.val_source, run.mesh)
+    meter = make_loss_meter(
+        run.assembly.anchors,
+        match_iou=config.assign.match_iou,
+        loss=_loss_settings(config, weights),
+    )
+    evaluator = make_evaluator(config, run.assembly, run.val_source, run.mesh, meter)
     progress, clock, stop = Progress(config.steps), Clock(seconds_before), StopRequest()
     metrics = None
     for step in range(first_step, config.steps + 1):

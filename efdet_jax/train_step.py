@@ -1,7 +1,7 @@
 """One training step: a pure function of state and batch."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -51,7 +51,7 @@ def train_step(
     optimizer: optax.GradientTransformation,
     schedule: optax.Schedule,
     match_iou: float,
-    loss: Mapping[str, float],
+    loss: Mapping[str, Any],
     l2_weight: float,
     ema_decay: float,
     seed: int,

@@ -9,8 +9,12 @@ from ml_collections import ConfigDict
 
 from efdet_jax import scaling
 from efdet_jax.config import FREE, REFERENCES
+from efdet_jax.data.sampling import SAMPLINGS
 from efdet_jax.data.transforms import PAD_COLOURS, RESIZES
 from efdet_jax.errors import UsageError
+from efdet_jax.losses.boxes import BOX_LOSSES
+from efdet_jax.losses.classes import CLASS_LOSSES
+from efdet_jax.losses.weighting import WEIGHTINGS
 from efdet_jax.models.depthwise import PADDINGS
 from efdet_jax.models.detector import BACKBONES
 from efdet_jax.models.efficientnet import FEATURE_LEVELS
@@ -145,6 +149,13 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "ema_decay": (0, 1),
     "foreground_prior": (1e-6, 0.5),
     "l2_loss": (0, _ANY),
+    "loss.alpha": (0, 1),
+    "loss.gamma": (0, _ANY),
+    "loss.label_smoothing": (0, 1),
+    "loss.negatives_per_positive": (0, _ANY),
+    "loss.delta": (1e-6, _ANY),
+    "loss.box_weight": (0, _ANY),
+    "class_weights.beta": (0, 1 - 1e-9),
     "model.num_classes": (0, _ANY),
     "model.neck.width": (1, _ANY),
     "model.neck.repeats": (1, _ANY),
@@ -163,6 +174,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "data.augment.mosaic": (0, 1),
     "data.augment.mixup": (0, 1),
     "data.augment.mixup_beta": (1e-3, _ANY),
+    "data.sampling.threshold": (1e-6, 1),
     "postprocess.max_candidates": (0, _ANY),
     "postprocess.iou_threshold": (0, 1),
     "postprocess.sigma": (1e-6, _ANY),
@@ -192,10 +204,14 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "model.activation": tuple(ACTIVATIONS),
     "model.padding": PADDINGS,
     "model.dtype": ("float32", "bfloat16"),
+    "loss.class_loss": tuple(CLASS_LOSSES),
+    "loss.box_loss": tuple(BOX_LOSSES),
+    "class_weights.name": ("none", *WEIGHTINGS),
     "optimizer.schedule": tuple(SCHEDULES),
     "optimizer.name": tuple(DIRECTIONS),
     "data.resize": tuple(RESIZES),
     "data.pad_colour": tuple(PAD_COLOURS),
+    "data.sampling.name": ("none", *SAMPLINGS),
     "postprocess.candidates": tuple(CANDIDATES),
     "postprocess.method": tuple(METHODS),
     "postprocess.clip": CLIPS,

@@ -36,6 +36,7 @@ SOURCE = Shapes(
     num_images=64,
     image_size=(160, 192),
     num_classes=8,
+    imbalance=1.0,
     min_objects=2,
     max_objects=4,
     min_size=0.25,

@@ -7,11 +7,12 @@ from ml_collections import ConfigDict
 from efdet_jax import assemble, optim, postprocess, scaling, train
 from efdet_jax import config as config_lib
 from efdet_jax.anchors import anchor_grid
+from efdet_jax.data import sampling
 from efdet_jax.data.augment.chain import Options
 from efdet_jax.data.augment.colour import colour_jitter
 from efdet_jax.data.shapes import Shapes
 from efdet_jax.errors import UsageError
-from efdet_jax.losses import detection_loss
+from efdet_jax.losses import class_weights, detection_loss
 from efdet_jax.models.detector import BACKBONES, Detector, normalise
 from efdet_jax.models.heads import Head
 from efdet_jax.models.layers import BatchNorm
@@ -69,7 +70,7 @@ SECTIONS = {
     "model.backbone.batch_norm": (BatchNorm, {"frozen"}),
     "model.anchors": (anchor_grid, {"image_size", "levels"}),
     "normalise": (normalise, {"image"}),
-    "loss": (detection_loss, {"outputs", "targets"}),
+    "loss": (detection_loss, {"outputs", "targets", "class_weights"}),
     "data.augment": (Options, set()),
     "data.augment.colour": (colour_jitter, {"example", "rng"}),
     "postprocess": (postprocess.postprocess, {"outputs", "anchors", "image_size"}),
@@ -91,6 +92,10 @@ def test_the_model_section_is_the_arguments_of_the_detector(config):
 
 
 def test_the_sections_that_choose_by_name_have_no_dead_key_either(config):
+    weights = {"name"} | (arguments(class_weights) - {"counts"})
+    assert set(config.class_weights) == weights
+    sampled = {"name"} | (arguments(sampling.repeats) - {"counts"})
+    assert set(config.data.sampling) == sampled
     neck = {"name"} | (arguments(Neck) - {"name_of_table", "levels", "style"})
     assert set(config.model.neck) == neck
     schedule = arguments(optim.learning_rate_schedule) - {"batch_size", "steps"}

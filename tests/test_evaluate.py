@@ -24,6 +24,7 @@ def shapes(image_size):
         image_size=image_size,
         seed=0,
         num_classes=2,
+        imbalance=1.0,
         min_objects=1,
         max_objects=3,
         min_size=0.3,

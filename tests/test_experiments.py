@@ -1,6 +1,7 @@
 import importlib.util
 import json
 import pathlib
+import re
 
 import cv2
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from efdet_jax import assemble, config, scaling, validation
 from efdet_jax.errors import UsageError
+from efdet_jax.recipes import IMBALANCE
 
 FOLDER = pathlib.Path(__file__).parents[1] / "experiments"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
@@ -54,6 +56,7 @@ def build(name, coco_folder):
         "fusion": "softmax,3",
         "necks": "panet",
         "finetune": f"lite0,{coco_folder}",
+        "imbalance": "focal",
         "own_data": str(coco_folder),
         "phi": "1.5",
     }
@@ -109,6 +112,17 @@ def test_the_quickstart_is_a_small_law_on_drawn_images(coco_folder):
     train, val = (assemble.open_data(built, split) for split in ("train", "val"))
     assert len(val) == 256
     assert train.labels == val.labels
+
+
+@pytest.mark.parametrize("name", IMBALANCE)
+def test_every_row_about_imbalance_is_valid_and_named(name):
+    validation.validate(load("imbalance").get_config(name))
+    assert re.search(rf"\b{name}\b", load("imbalance").__doc__)
+
+
+def test_a_row_about_imbalance_that_does_not_exist_is_refused():
+    with pytest.raises(UsageError, match=r"'focus' .*ohem"):
+        load("imbalance").get_config("focus")
 
 
 def test_a_phi_that_is_no_number_is_refused():

@@ -124,6 +124,22 @@ def test_every_evaluation_is_logged_and_drawn(finished):
     assert list(workdir.glob("events.out.tfevents.*"))
 
 
+def test_every_evaluation_says_whose_the_loss_is(finished):
+    evaluated = [row for row in rows(finished[0]) if "AP" in row]
+    for row in evaluated:
+        easy, background = (
+            row[f"loss_share/{name}"] for name in ("easy_background", "background")
+        )
+        assert 0 < easy < background < 1
+        curve = [
+            row[f"loss_share_of_background/easiest_{share}"]
+            for share in (0.5, 0.9, 0.99, 0.999)
+        ]
+        assert curve[0] > 0
+        assert curve == sorted(curve)
+        assert curve[-1] < 1
+
+
 def test_a_step_changes_every_parameter_and_statistic(states):
     before, after = (flat_arrays(states[step]._asdict()) for step in (0, 1))
     assert before["step"] == 0
@@ -281,6 +297,27 @@ def test_every_image_is_scored_once_whatever_the_batch_and_the_devices(
             assert found[name] is None
         else:
             assert found[name] == pytest.approx(expected[name], rel=1e-3), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["loss.class_loss=ohem"],
+        [
+            "class_weights.name=inverse_frequency",
+            "data.sampling.name=oversampling",
+            "data.sampling.threshold=0.9",
+            "data.shapes.imbalance=5.0",
+        ],
+    ],
+)
+def test_what_is_done_about_imbalance_trains(flags, environment, tmp_path):
+    done = run(environment, tmp_path, *(f"--config.{flag}" for flag in flags))
+    assert done.returncode == 0, done.stderr
+    curve = losses(tmp_path)
+    assert np.mean(curve[-10:]) < 0.8 * np.mean(curve[:10])
+    assert 0 <= result(tmp_path)["loss_share/easy_background"] < 1
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ import grain
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from efdet_jax.data import transforms
+from efdet_jax.data import sampling, transforms
 from efdet_jax.data.augment.chain import Options, augmented
 from efdet_jax.data.augment.example import load
 from efdet_jax.data.augment.geometry import Frame
@@ -49,6 +49,7 @@ def train_batches(
     seed: int,
     num_threads: int,
     shard: tuple[int, int],
+    repeats: Float[np.ndarray, " n"] | None = None,
 ) -> grain.DatasetIterator:
     """Yields batches without end, every image once per epoch in an order of its own.
 
@@ -72,6 +73,7 @@ def train_batches(
       seed: of order and augmentation.
       num_threads: threads that load images; 0 loads in the caller's own.
       shard: this host's index, and the number of hosts.
+      repeats: how often an epoch shows each image, of `sampling.repeats`; None is once.
 
     Returns:
       An iterator of `Batch`; `get_state` and `set_state` exchange a small dict that
@@ -86,7 +88,7 @@ def train_batches(
         options=Options(**augment),
     )
     index, count = shard
-    stream = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat()
+    stream = sampling.order(len(source), repeats, seed=seed)
     # Randomness is tied to the place in the global stream, so slice after it.
     examples = stream.random_map(draw)[index::count]
     return _batched(examples, batch_size=batch_size, num_threads=num_threads)

@@ -35,6 +35,7 @@ class Settings(NamedTuple):
     split: str
     seed: int
     num_classes: int
+    imbalance: float
     min_objects: int
     max_objects: int
     min_size: float
@@ -73,7 +74,7 @@ def lay_out(settings: Settings, i: int, extent: tuple[float, float]) -> Scene:
     classes: list[int] = []
     cover = _Cover(extent, settings.overlap)
     for _ in range(wanted):
-        class_id = int(rng.integers(settings.num_classes))
+        class_id = _pick_class(rng, settings)
         texture, shape = CLASSES[class_id]
         place = _find_place(rng, cover, shape, settings)
         if place is None:
@@ -93,6 +94,18 @@ def lay_out(settings: Settings, i: int, extent: tuple[float, float]) -> Scene:
         )
         classes.append(class_id)
     return Scene(ground, distractors, tuple(objects), tuple(classes))
+
+
+def _pick_class(rng: np.random.Generator, settings: Settings) -> int:
+    """Returns a class; the training split shows some of them more often.
+
+    Source: Cui et al. 2019 (Class-balanced loss), section 5.1: long-tailed CIFAR.
+    """
+    number = settings.num_classes
+    if settings.imbalance == 1 or settings.split != "train":
+        return int(rng.integers(number))
+    odds = settings.imbalance ** -np.linspace(0, 1, number)
+    return int(rng.choice(number, p=odds / odds.sum()))
 
 
 def _find_place(

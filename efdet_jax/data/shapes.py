@@ -30,6 +30,7 @@ class Shapes:
         num_images: int,
         image_size: tuple[int, int],
         num_classes: int,
+        imbalance: float,
         min_objects: int,
         max_objects: int,
         min_size: float,
@@ -46,6 +47,8 @@ class Shapes:
           image_size: height and width in pixels; the layout does not depend on it, but
             on its aspect ratio.
           num_classes: the first so many of `scenes.CLASSES`.
+          imbalance: how many objects the first class has in `train` for one of the
+            last; those between decay exponentially. `val` has as many of each.
           min_objects: fewest objects drawn; a scene that has no place left gets fewer.
           max_objects: most objects drawn.
           min_size: shortest longer box side, in shares of the shorter image side.
@@ -62,6 +65,7 @@ class Shapes:
             split=split,
             seed=seed,
             num_classes=num_classes,
+            imbalance=imbalance,
             min_objects=min_objects,
             max_objects=max_objects,
             min_size=min_size,
@@ -159,6 +163,7 @@ def _check_settings(s: scenes.Settings) -> None:
             1 <= s.num_classes <= classes,
             f"use 1..{classes}",
         ),
+        ("imbalance", s.imbalance, s.imbalance >= 1, "use 1 (none) or more"),
         (
             "min_objects, max_objects",
             counts,

@@ -19,6 +19,7 @@ SHAPES = {
     "num_train": 5,
     "num_val": 2,
     "num_classes": 3,
+    "imbalance": 1.0,
     "min_objects": 1,
     "max_objects": 2,
     "min_size": 0.2,

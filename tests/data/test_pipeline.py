@@ -67,6 +67,7 @@ def shapes(**changes):
         "num_images": 24,
         "image_size": (48, 64),
         "num_classes": 4,
+        "imbalance": 1.0,
         "min_objects": 0,
         "max_objects": 4,
         "min_size": 0.2,
@@ -178,6 +179,33 @@ def test_every_epoch_shows_each_image_once_in_a_new_order():
         assert sorted(epoch.tolist()) == list(range(20))
     assert (epochs[0] != epochs[1]).any()
     assert (epochs[1] != epochs[2]).any()
+
+
+@pytest.mark.parametrize("num_threads", [0, 2])
+def test_images_repeat_as_told_and_exactly_so_after_a_stop(num_threads):
+    repeats = np.array([0.5] * 6 + [3.0] * 3)  # 12 images an epoch
+    settings = {"repeats": repeats, "num_threads": num_threads, "batch_size": 4}
+    batches = train(Numbered(9), **settings)
+    seen = np.concatenate([b.image_index for b in take(batches, 3)])
+    counts = np.bincount(seen, minlength=9)
+    assert counts[:6].sum() == 3
+    assert counts[6:].tolist() == [3, 3, 3]
+    state = json.dumps(batches.get_state())
+    expected = take(batches, 6)
+    restored = train(Numbered(9), **settings)
+    restored.set_state(json.loads(state))
+    assert_same(expected, take(restored, 6))
+
+
+def test_hosts_share_a_stream_with_repeats():
+    settings = {"repeats": np.linspace(0.5, 2.5, 24)}
+    whole = take(train(shapes(), batch_size=6, **settings), 8)
+    parts = [
+        take(train(shapes(), batch_size=3, shard=(i, 2), **settings), 8) for i in (0, 1)
+    ]
+    for batch, first, second in zip(whole, *parts, strict=True):
+        np.testing.assert_array_equal(batch.image[0::2], first.image)
+        np.testing.assert_array_equal(batch.image[1::2], second.image)
 
 
 def test_epochs_show_an_image_flipped_and_scaled_anew():

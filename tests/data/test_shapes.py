@@ -28,6 +28,7 @@ def make(**changes):
         "num_images": 40,
         "image_size": (96, 128),
         "num_classes": 8,
+        "imbalance": 1.0,
         "min_objects": 1,
         "max_objects": 4,
         "min_size": 0.2,
@@ -132,6 +133,41 @@ def test_settings_bound_what_is_drawn():
     assert source.labels.ids == tuple(range(1, 9))
 
 
+def class_counts(source):
+    found = [source.annotations(i).classes for i in range(len(source))]
+    return np.bincount(np.concatenate(found), minlength=source.labels.num_classes)
+
+
+def test_an_imbalance_of_50_is_that_of_the_first_class_to_the_last():
+    settings = {"num_images": 150, "num_classes": 5, "min_objects": 4, "max_size": 0.3}
+    counts = class_counts(make(**settings, imbalance=50.0))
+    # Exponential decay: each class is 50^(1/4) times as frequent as the next.
+    share = 50.0 ** -np.array([0, 0.25, 0.5, 0.75, 1])
+    share /= share.sum()
+    deviation = np.sqrt(counts.sum() * share * (1 - share))
+    assert (np.abs(counts - counts.sum() * share) < 4 * deviation).all()
+
+
+def test_validation_is_balanced_whatever_the_imbalance():
+    settings = {"split": "val", "num_classes": 4}
+    skewed, even = make(**settings, imbalance=50.0), make(**settings)
+    for i in range(len(even)):
+        np.testing.assert_array_equal(
+            skewed.annotations(i).classes, even.annotations(i).classes
+        )
+    np.testing.assert_array_equal(skewed.image(3), even.image(3))
+
+
+def test_without_imbalance_the_scenes_are_those_that_there_have_always_been():
+    # Recorded before there was such a setting.
+    found = [make().annotations(i) for i in range(4)]
+    classes = [annotations.classes.tolist() for annotations in found]
+    assert classes == [[3, 7, 1], [2, 6], [5, 0], [2, 2]]
+    np.testing.assert_allclose(
+        found[0].boxes[0], [11.068, 82.1145, 50.9477, 121.9942], rtol=1e-5
+    )
+
+
 def test_without_overlap_objects_are_whole_and_apart():
     source = make(min_objects=4)
     for i in range(len(source)):
@@ -172,6 +208,7 @@ def test_an_index_beyond_the_end_is_an_error():
     [
         {"split": "test"},
         {"num_classes": 33},
+        {"imbalance": 0.5},
         {"min_objects": 5},
         {"min_size": 0.7},
         {"clutter": 1.5},

@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 from oracles import loss_terms, recorded
 
-from efdet_jax.losses import detection_loss, focal_loss, huber_loss, l2_loss
+from efdet_jax.losses import detection_loss, l2_loss
+from efdet_jax.losses.boxes import huber_loss, smooth_l1_loss
+from efdet_jax.losses.classes import CLASS_LOSSES, focal_loss
 from efdet_jax.structures import BACKGROUND, Outputs, Targets
 
 FOCAL = {"alpha": 0.25, "gamma": 1.5, "label_smoothing": 0.0}
-KNOBS = {**FOCAL, "delta": 0.1, "box_weight": 50.0}
+BOXES = {"box_loss": "huber", "delta": 0.1, "box_weight": 50.0}
+KNOBS = {"class_loss": "focal", **FOCAL, "negatives_per_positive": 3.0, **BOXES}
 
 
 @pytest.mark.parametrize("smoothing", ["0", "0.1"])
@@ -31,6 +34,21 @@ def test_huber_loss_meets_the_reference():
     error = jnp.asarray(golden["huber/y_pred"] - golden["huber/y_true"])
     loss = huber_loss(error, delta=float(golden["huber/delta"]))
     np.testing.assert_allclose(loss, golden["huber/huber"], rtol=1e-5, atol=1e-8)
+
+
+def test_smooth_l1_of_delta_1_is_that_of_fast_rcnn():
+    error = np.linspace(-3, 3, 61)
+    size = np.abs(error)
+    expected = np.where(size < 1, 0.5 * error**2, size - 0.5)
+    found = smooth_l1_loss(jnp.asarray(error, jnp.float32), delta=1.0)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("delta", [0.1, 1 / 9])
+def test_smooth_l1_has_a_slope_of_1_beyond_delta(delta):
+    slope = jax.grad(lambda e: jnp.sum(smooth_l1_loss(e, delta=delta)))
+    error = jnp.array([-2.0, -delta / 2, 0.0, delta / 2, 2.0])
+    np.testing.assert_allclose(slope(error), [-1, -0.5, 0, 0.5, 1], rtol=1e-5)
 
 
 def check_total(losses, class_loss, box_loss, rtol=1e-5):
@@ -85,6 +103,43 @@ def test_the_loss_equals_a_loop_over_single_numbers(smoothing, gamma):
         delta=0.1,
     )
     check_total(detection_loss(outputs, targets, **knobs), *expected)
+
+
+def test_an_anchor_weighs_what_the_class_of_its_object_weighs():
+    outputs, targets = problem()
+    weights = np.array([0.5, 2.0, 1.0, 0.5], np.float32)
+    knobs = KNOBS | {"class_loss": "cross_entropy"}
+    found = detection_loss(outputs, targets, **knobs, class_weights=weights)
+    classes = np.asarray(targets.classes)
+    total = 0.0
+    for i, a, c in np.ndindex(*outputs.class_logits.shape):
+        hit = classes[i, a] == c
+        logit = float(outputs.class_logits[i, a, c])
+        weight = weights[classes[i, a]] if classes[i, a] >= 0 else 1.0
+        total += weight * 2 * loss_terms.focal(logit, hit, 0.5, 0.0, 0.0)
+    expected = total / ((classes >= 0).sum() + 1)
+    np.testing.assert_allclose(found.class_, expected, rtol=1e-5)
+    assert found.box == detection_loss(outputs, targets, **knobs).box
+
+
+@pytest.mark.parametrize("class_loss", CLASS_LOSSES)
+def test_weights_of_1_change_nothing(class_loss):
+    outputs, targets = problem()
+    knobs = KNOBS | {"class_loss": class_loss}
+    with_weights = detection_loss(
+        outputs, targets, **knobs, class_weights=np.ones(4, np.float32)
+    )
+    assert with_weights == detection_loss(outputs, targets, **knobs)
+
+
+def test_the_box_loss_goes_by_its_name():
+    outputs, targets = problem()
+    huber, smooth = (
+        detection_loss(outputs, targets, **KNOBS | {"box_loss": name, "delta": 0.1})
+        for name in ("huber", "smooth_l1")
+    )
+    np.testing.assert_allclose(smooth.box, huber.box / 0.1, rtol=1e-6)
+    assert smooth.class_ == huber.class_
 
 
 def test_gamma_0_is_the_cross_entropy():
