@@ -153,7 +153,7 @@ def test_a_pointwise_convolution_is_a_matrix_product(inputs, outputs, lead):
     ],
 )
 def test_a_full_convolution_pads_where_its_reference_does(padding, expected):
-    layer = layers.Conv(1, window=3, stride=2, padding=padding)
+    layer = layers.Conv(1, window=3, stride=2, padding=padding, use_bias=False)
     x = jnp.arange(16.0).reshape(1, 4, 4, 1)
     kernel = np.zeros((3, 3, 1, 1), np.float32)
     kernel[2, 2] = 1  # reads two rows down and two columns right of the window's start
