@@ -58,6 +58,7 @@ def get_config(
     """
     size = scaling.SOURCES[source](phi)
     config = ConfigDict()
+    config.task = "detection"  # a key of models.networks.NETWORKS; never to be changed
     config.seed = 0
     # Where the sizes below come from. With source "free" they are yours to set.
     config.scaling = ConfigDict({"source": source, "phi": phi})
@@ -108,7 +109,7 @@ def get_config(
             "flip": True,
             "jitter": (0.1, 2.0),  # random scale, as a share of the image size
             "num_threads": 16,  # that read and transform images
-            "shapes": _shapes(),
+            "shapes": shapes_section(),
         }
     )
     # As google/automl evaluates: soft, per class, without clipping. Its ready-made
@@ -133,6 +134,12 @@ def get_config(
     config.log_every = 100
     config.update_from_flattened_dict(REFERENCES[reference])
     return config.lock()
+
+
+def has_key(config: ConfigDict, key: str) -> bool:
+    """Says whether there is a dotted key such as `model.neck.width`."""
+    section, _, rest = key.partition(".")
+    return section in config and (not rest or has_key(config[section], rest))
 
 
 def _model(size: scaling.DetectorSize) -> ConfigDict:
@@ -177,7 +184,7 @@ def _model(size: scaling.DetectorSize) -> ConfigDict:
     )
 
 
-def _shapes() -> ConfigDict:
+def shapes_section() -> ConfigDict:
     """Returns the arguments of `data.shapes.Shapes`, used by "shapes:" sources."""
     return ConfigDict(
         {

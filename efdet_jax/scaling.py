@@ -9,7 +9,7 @@ where, and a test holds the list.
 import functools
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from efdet_jax.errors import UsageError
 
@@ -29,6 +29,16 @@ class BackboneSize(NamedTuple):
     width: float
     depth: float
     resolution: int
+
+
+class ClassifierSize(NamedTuple):
+    """Everything that phi decides of a classifier."""
+
+    image_size: int
+    backbone_width: float
+    backbone_depth: float
+    dropout: float
+    """Share of the last layer's inputs that a training step zeroes."""
 
 
 class DetectorSize(NamedTuple):
@@ -58,6 +68,17 @@ BACKBONES: dict[str, BackboneSize] = {
     "b7": BackboneSize(2.0, 3.1, 600),
 }
 """The published EfficientNets (the resolution is the classifier's)."""
+
+DROPOUTS = (0.2, 0.2, 0.3, 0.3, 0.4, 0.4, 0.5, 0.5)
+"""Of the published classifiers B0..B7."""
+
+CLASSIFIERS: dict[int | str, ClassifierSize] = {
+    phi: ClassifierSize(size.resolution, size.width, size.depth, dropout)
+    for phi, (size, dropout) in enumerate(
+        zip(BACKBONES.values(), DROPOUTS, strict=True)
+    )
+}
+"""EfficientNet-B0..B7 as published."""
 
 
 def _row(
@@ -190,7 +211,35 @@ def lite_table(phi: float | str) -> DetectorSize:
     return _look_up(LITE_DETECTORS, phi)
 
 
-def _look_up(table: Mapping[int | str, DetectorSize], phi: float | str) -> DetectorSize:
+def classifier_table(phi: float | str) -> ClassifierSize:
+    """Returns the published EfficientNet of phi 0..7.
+
+    Raises:
+      UsageError: for any other phi.
+    """
+    return _look_up(CLASSIFIERS, phi)
+
+
+def classifier_law(phi: float | str) -> ClassifierSize:
+    """Returns EfficientNet's compound law at any real phi, negative ones too.
+
+    Source: EfficientNet Eq. 3; section 5.2: dropout rises linearly from 0.2 at B0 to
+    0.5 at B7. The image has at least the coarsest stride's 32 pixels, dropout stays
+    within 0 and 0.9.
+
+    Raises:
+      UsageError: if phi is no number that the law takes.
+    """
+    phi = real_phi(phi)
+    width, depth, resolution = backbone_law(phi)
+    dropout = min(max(0.2 + 0.3 * phi / 7, 0.0), 0.9)
+    return ClassifierSize(max(32, resolution), width, depth, dropout)
+
+
+Size = TypeVar("Size")
+
+
+def _look_up(table: Mapping[int | str, Size], phi: float | str) -> Size:
     if phi not in table:
         known = ", ".join(map(str, table))
         raise UsageError(
@@ -201,7 +250,10 @@ def _look_up(table: Mapping[int | str, DetectorSize], phi: float | str) -> Detec
 
 
 SOURCES = {"table": detector_table, "lite": lite_table, "law": detector_law}
-"""Where sizes come from, by the name that a config gives."""
+"""Where sizes of detectors come from, by the name that a config gives."""
+
+CLASSIFIER_SOURCES = {"table": classifier_table, "law": classifier_law}
+"""Where sizes of classifiers come from."""
 
 
 def differences(phi: float | str) -> dict[str, tuple[float | str, float | str]]:

@@ -179,3 +179,32 @@ def test_table_and_law_differ_exactly_where_listed(phi):
             if isinstance(value, float):
                 same = math.isclose(value, expected, rel_tol=1e-9)
             assert same, name
+
+
+# EfficientNet (arXiv 1905.11946) section 5.2 gives 0.2 at B0 and 0.5 at B7;
+# tensorflow/tpu, models/official/efficientnet, efficientnet_builder.py the others.
+DROPOUTS = {0: 0.2, 1: 0.2, 2: 0.3, 3: 0.3, 4: 0.4, 5: 0.4, 6: 0.5, 7: 0.5}
+
+
+def test_classifiers_are_the_published_ones():
+    assert {phi: size.dropout for phi, size in scaling.CLASSIFIERS.items()} == DROPOUTS
+    for phi, size in scaling.CLASSIFIERS.items():
+        width, depth, resolution = BACKBONES[f"b{phi}"]
+        assert size[:3] == (resolution, width, depth)
+
+
+def test_the_law_of_classifiers_meets_the_table_at_b0_and_in_dropout_at_b7():
+    assert scaling.classifier_law(0) == scaling.CLASSIFIERS[0]
+    assert scaling.classifier_law(7).dropout == pytest.approx(0.5)
+
+
+def test_the_smallest_classifier_still_has_a_cell_and_no_negative_dropout():
+    size = scaling.classifier_law("-20")
+    assert size.image_size == 32
+    assert size.dropout == 0
+
+
+@pytest.mark.parametrize("phi", [8, -1, "b0"])
+def test_a_classifier_that_was_not_published_is_refused_with_the_way_out(phi):
+    with pytest.raises(UsageError, match=f"phi={phi} .* law"):
+        scaling.classifier_table(phi)

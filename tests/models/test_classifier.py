@@ -1,0 +1,122 @@
+"""EfficientNets with their classifier, against what was published of them."""
+
+import functools
+
+import jax
+import numpy as np
+import pytest
+from jax import numpy as jnp
+
+from efdet_jax import config, models, scaling
+from efdet_jax.classifier_config import get_classifier_config
+from efdet_jax.flops import multiply_adds, num_parameters
+from efdet_jax.models.classifier import create
+from efdet_jax.models.detector import abstract_variables
+from efdet_jax.models.initial import initial_variables
+
+# Parameters for 1000 classes, as timm 1.0.31 and keras.applications 3.15.1 count them.
+PARAMETERS = {
+    0: 5_288_548,
+    1: 7_794_184,
+    2: 9_109_994,
+    3: 12_233_232,
+    4: 19_341_616,
+    5: 30_389_784,
+    6: 43_040_704,
+    7: 66_347_960,
+}
+# Billions of multiply-adds: EfficientNet (arXiv 1905.11946) Table 2.
+MULTIPLY_ADDS = {0: 0.39, 1: 0.70, 2: 1.0, 3: 1.8, 4: 4.2, 5: 9.9, 6: 19.0, 7: 37.0}
+
+
+def slow_if_large(phis):
+    return [p if p < 2 else pytest.param(p, marks=pytest.mark.slow) for p in phis]
+
+
+def section_of(phi, num_classes=1000):
+    section = get_classifier_config("table", phi).model
+    section.num_classes = num_classes
+    return section
+
+
+def shapes_of(phi, num_classes=1000):
+    return abstract_variables(create(section_of(phi, num_classes)), (64, 64))
+
+
+@pytest.mark.parametrize("phi", slow_if_large(PARAMETERS))
+def test_a_classifier_has_exactly_the_published_parameters(phi):
+    assert num_parameters(shapes_of(phi)["params"]) == PARAMETERS[phi]
+
+
+@pytest.mark.parametrize("phi", slow_if_large(MULTIPLY_ADDS))
+def test_multiply_adds_are_the_published_ones_to_their_digits(phi):
+    model, side = create(section_of(phi)), scaling.CLASSIFIERS[phi].image_size
+    image = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+    forward = functools.partial(model.apply, train=False)
+    counted = multiply_adds(forward, shapes_of(phi), image) / 1e9
+    assert counted == pytest.approx(MULTIPLY_ADDS[phi], rel=0.05)
+
+
+def test_a_detector_of_the_same_phi_has_the_same_backbone():
+    section = config.get_config("table", 0).model
+    section.num_classes = 3
+    detector = abstract_variables(models.create(section), (128, 128))
+    classifier = shapes_of(0)
+    for collection in ("params", "batch_stats"):
+        assert classifier[collection]["backbone"] == detector[collection]["backbone"]
+
+
+@pytest.mark.parametrize("size", [(64, 96), (33, 65)])
+def test_logits_are_one_number_per_image_and_class_at_any_size(size):
+    model = create(section_of(0, num_classes=7))
+    image = jax.ShapeDtypeStruct((2, *size, 3), jnp.float32)
+    init = functools.partial(model.init_with_output, train=False)
+    logits, _ = jax.eval_shape(init, jax.random.key(0), image)
+    assert logits.shape == (2, 7)
+
+
+def small_model(**changes):
+    section = section_of(0, num_classes=5)
+    section.backbone.width = section.backbone.depth = 0.25
+    section.update_from_flattened_dict(changes)
+    model = create(section)
+    shapes = abstract_variables(model, (64, 64))
+    values = initial_variables(shapes, seed=0, foreground_prior=None)
+    return model, jax.tree.map(jnp.asarray, values)
+
+
+def drawn_images(count):
+    images = np.random.default_rng(0).normal(size=(count, 64, 64, 3))
+    return jnp.asarray(images, jnp.float32)
+
+
+def logits_in_training(model, variables, image, seed):
+    logits, _ = model.apply(
+        variables,
+        image,
+        train=True,
+        mutable=["batch_stats"],
+        rngs={name: jax.random.key(seed) for name in ("drop_path", "dropout")},
+    )
+    return np.asarray(logits)
+
+
+def test_dropout_acts_in_training_only_and_never_the_same_way():
+    image = drawn_images(2)
+    model, variables = small_model(dropout=0.5)
+    first, again, other = (
+        logits_in_training(model, variables, image, seed) for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).all()
+    quiet, variables = small_model(dropout=0.0, **{"backbone.survival_prob": 1.0})
+    first, other = (
+        logits_in_training(quiet, variables, image, seed) for seed in (0, 1)
+    )
+    np.testing.assert_array_equal(first, other)
+
+
+def test_an_untrained_classifier_finds_all_classes_about_equally_likely():
+    model, variables = small_model()
+    logits = model.apply(variables, drawn_images(8), train=False)
+    assert np.asarray(jax.nn.softmax(logits)).max() < 0.5
