@@ -7,7 +7,7 @@ and of sizes holds.
 from ml_collections import ConfigDict
 
 from efdet_jax import scaling
-from efdet_jax.config import IMAGENET, REFERENCES, has_key, shapes_section
+from efdet_jax.config import FREE, IMAGENET, REFERENCES, has_key, shapes_section
 
 _BATCH = 256
 _EPOCH = 1_281_167 // _BATCH  # steps
@@ -103,3 +103,48 @@ def get_classifier_config(
         {key: v for key, v in REFERENCES[reference].items() if has_key(config, key)}
     )
     return config.lock()
+
+
+def get_small_classifier_config(
+    width: float, depth: float, image_size: int
+) -> ConfigDict:
+    """Returns a recipe for minutes on a few CPU cores, on objects of drawn scenes.
+
+    As for small detectors, Adam takes the first steps and averages forget within some
+    hundred; few blocks need neither drop path nor dropout.
+
+    Args:
+      width: multiplies B0's channels.
+      depth: multiplies B0's blocks.
+      image_size: height and width, pixels.
+    """
+    config = get_classifier_config("table", 0)
+    config.scaling.source = FREE
+    config.image_size = (image_size, image_size)
+    config.model.backbone.width = width
+    config.model.backbone.depth = depth
+    config.model.backbone.survival_prob = 1.0
+    config.model.backbone.batch_norm.momentum = 0.95
+    config.model.dropout = 0.0
+    config.optimizer.name = "adamw"
+    config.optimizer.learning_rate = 4e-3
+    config.optimizer.warmup_start = 4e-4
+    config.optimizer.warmup_steps = 100
+    config.batch_size = config.optimizer.reference_batch = 32
+    config.steps = 800
+    config.l2_loss = 0.0
+    config.ema_decay = 0.99
+    config.data.train = "crops:train"
+    config.data.val = "crops:val"
+    config.data.crop_area = (0.7, 1.0)
+    config.data.crop_padding = 0
+    config.data.num_threads = 1
+    config.data.shapes.num_classes = 8
+    config.data.shapes.num_val = 512
+    config.data.shapes.max_objects = 2
+    config.data.shapes.min_size = 0.3
+    config.data.shapes.clutter = 0.1
+    config.eval.batch_size = 32
+    config.eval.every = config.checkpoint.every = 400
+    config.log_every = 50
+    return config

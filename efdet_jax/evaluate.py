@@ -5,19 +5,20 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from flax import linen as nn
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 from ml_collections import ConfigDict
 
-from efdet_jax import mesh as meshes
 from efdet_jax.assemble import Assembly
 from efdet_jax.data.pipeline import eval_batches
 from efdet_jax.data.source import Source
 from efdet_jax.metrics import coco_figures
-from efdet_jax.models.detector import Detector, normalise
+from efdet_jax.models.detector import normalise
 from efdet_jax.pictures import draw_comparison
 from efdet_jax.postprocess import postprocess
-from efdet_jax.structures import Batch, Detections, Tree
+from efdet_jax.predicting import PredictStep, compiled, rows_of
+from efdet_jax.structures import Batch, Detections, Evaluation, Tree
 
 
 class Prediction(NamedTuple):
@@ -28,18 +29,8 @@ class Prediction(NamedTuple):
     scale: Float[Array | np.ndarray, "b 2"]
 
 
-PredictStep = Callable[[Tree, Batch], Prediction]
-
-
-class Evaluation(NamedTuple):
-    """The figures of a data set, and pictures of its first images."""
-
-    metrics: dict[str, float]
-    pictures: list[np.ndarray]
-
-
 def make_predict_step(
-    model: Detector,
+    model: nn.Module,
     anchors: Float[np.ndarray, "a 4"],
     mesh: Mesh,
     *,
@@ -52,7 +43,7 @@ def make_predict_step(
     Args:
       model: the network.
       anchors: its anchors.
-      mesh: the devices; results come back whole on each of them, whatever the mesh.
+      mesh: the devices.
       image_size: height and width of the network input.
       normalisation: arguments of `normalise`.
       **settings: of `postprocess`.
@@ -64,12 +55,7 @@ def make_predict_step(
         detections = postprocess(outputs, anchors, image_size=image_size, **settings)
         return Prediction(detections, batch.image_index, batch.scale)
 
-    everywhere = meshes.everywhere(mesh)
-    return jax.jit(
-        predict,
-        in_shardings=(everywhere, meshes.split(mesh)),
-        out_shardings=everywhere,
-    )
+    return compiled(predict, mesh)
 
 
 def evaluate(
@@ -95,31 +81,23 @@ def evaluate(
       num_pictures: how many images to draw with truth and detections.
     """
     annotations = [source.annotations(i) for i in range(len(source))]
-    times_seen = np.zeros(len(source), int)
     found: list[tuple[np.ndarray, ...]] = []
     pictures = []
-    for batch in batches:
-        placed = meshes.place_batch(batch, mesh)
-        prediction = jax.device_get(predict_step(variables, placed))
-        for row, index in enumerate(prediction.image_index):
-            if index < 0:
-                continue
-            times_seen[index] += 1
-            kept = prediction.detections.scores[row] > 0
-            boxes, scores, classes = (x[row][kept] for x in prediction.detections)
-            truth = annotations[index]
-            limits = np.array([truth.height, truth.width] * 2, np.float32)
-            scale = np.tile(prediction.scale[row], 2)
-            in_image = np.clip(boxes * scale, 0, limits)
-            found.append((np.full(len(boxes), index), in_image, scores, classes))
-            # Process 0 has its own rows first among those of all processes.
-            if len(pictures) < num_pictures and row < len(batch.image):
-                found_here = (in_image / scale, scores, classes)
-                pictures.append(_draw(batch, row, found_here, source.labels.names))
-    if (times_seen != 1).any():
-        raise RuntimeError(
-            f"images not seen exactly once: {np.flatnonzero(times_seen != 1)}"
-        )
+    for batch, prediction, row in rows_of(
+        predict_step, variables, batches, mesh, num_images=len(source)
+    ):
+        index = prediction.image_index[row]
+        kept = prediction.detections.scores[row] > 0
+        boxes, scores, classes = (x[row][kept] for x in prediction.detections)
+        truth = annotations[index]
+        limits = np.array([truth.height, truth.width] * 2, np.float32)
+        scale = np.tile(prediction.scale[row], 2)
+        in_image = np.clip(boxes * scale, 0, limits)
+        found.append((np.full(len(boxes), index), in_image, scores, classes))
+        # Process 0 has its own rows first among those of all processes.
+        if len(pictures) < num_pictures and row < len(batch.image):
+            found_here = (in_image / scale, scores, classes)
+            pictures.append(_draw(batch, row, found_here, source.labels.names))
     image_index, boxes, scores, classes = map(np.concatenate, zip(*found, strict=True))
     figures = coco_figures(
         annotations,

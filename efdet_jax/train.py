@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from types import FrameType
 from typing import Any, NamedTuple
 
-import grain
 import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
@@ -17,15 +16,13 @@ from ml_collections import ConfigDict
 from efdet_jax import assemble
 from efdet_jax import mesh as meshes
 from efdet_jax.data.labels import network_labels
-from efdet_jax.data.pipeline import train_batches
 from efdet_jax.data.relabelled import relabelled
-from efdet_jax.data.source import Source
 from efdet_jax.errors import Diverged, Interrupted
-from efdet_jax.evaluate import make_evaluator
 from efdet_jax.optim import learning_rate_schedule, make_optimizer
 from efdet_jax.progress import Clock, Progress
 from efdet_jax.run import first_result, initial_values, open_run
 from efdet_jax.structures import Tree
+from efdet_jax.tasks import TASKS
 from efdet_jax.train_step import TrainState, initial_state, train_step
 
 _LOG = logging.getLogger(__name__)
@@ -70,12 +67,10 @@ def make_training(
     step = functools.partial(
         train_step,
         model=assembly.model,
-        anchors=assembly.anchors,
+        objective=assembly.objective,
         normalisation=config.normalise.to_dict(),
         optimizer=optimizer,
         schedule=schedule,
-        match_iou=config.assign.match_iou,
-        loss=config.loss.to_dict(),
         l2_weight=config.l2_loss,
         ema_decay=config.ema_decay,
         seed=config.seed,
@@ -111,23 +106,6 @@ class StopRequest:
             signal.signal(number, handler)
 
 
-def _batches(config: ConfigDict, source: Source) -> grain.DatasetIterator:
-    hosts = jax.process_count()
-    return train_batches(
-        source,
-        image_size=tuple(config.image_size),
-        batch_size=config.batch_size // hosts,
-        resize=config.data.resize,
-        pad_colour=tuple(config.normalise.mean),
-        max_boxes=config.data.max_boxes,
-        flip=config.data.flip,
-        jitter=tuple(config.data.jitter),
-        seed=config.seed,
-        num_threads=config.data.num_threads,
-        shard=(jax.process_index(), hosts),
-    )
-
-
 def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     """Trains to `config.steps`, from the newest checkpoint in `workdir` if any.
 
@@ -139,6 +117,7 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
       Interrupted: a signal asked to stop; a checkpoint was written.
       UsageError: data, weights, devices or workdir do not suit the config.
     """
+    task = TASKS[config.task]
     train_source = assemble.open_data(config, "train")
     labels = network_labels(train_source.labels, config.model.num_classes)
     run = open_run(config, workdir, labels, assemble.open_data(config, "val"))
@@ -147,7 +126,7 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         config, run.assembly, initial_values(config, run), run.mesh
     )
     state = training.state
-    batches = _batches(config, relabelled(train_source, labels))
+    batches = task.train_batches(config, relabelled(train_source, labels))
     result = first_result(run.assembly)
     seconds_before = 0.0
     if restored := run.checkpoints.restore_latest(state):
@@ -159,7 +138,7 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     first_step = int(state.step) + 1
     result["status"] = "running" if first_step <= config.steps else "finished"
     journal.start(config, from_step=first_step - 1)
-    evaluator = make_evaluator(config, run.assembly, run.val_source, run.mesh)
+    evaluator = task.make_evaluator(config, run.assembly, run.val_source, run.mesh)
     progress, clock, stop = Progress(config.steps), Clock(seconds_before), StopRequest()
     metrics = None
     for step in range(first_step, config.steps + 1):
@@ -199,7 +178,8 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
             result |= {"step": step, "seconds": clock.seconds()}
             result["status"] = "finished" if is_last else "running"
             journal.result(result)
-            progress.evaluated(step, evaluation.metrics)
+            shown = {name: evaluation.metrics[name] for name in task.figures[:2]}
+            progress.evaluated(step, shown)
             clock.restart()
         if is_saving:
             extra = {

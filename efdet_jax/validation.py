@@ -2,13 +2,13 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
 from efdet_jax import scaling
-from efdet_jax.config import FREE, REFERENCES
+from efdet_jax.config import FREE, REFERENCES, has_key
 from efdet_jax.data.transforms import RESIZES
 from efdet_jax.errors import UsageError
 from efdet_jax.models.depthwise import PADDINGS
@@ -35,6 +35,45 @@ def derived_sizes(size: scaling.DetectorSize) -> dict[str, object]:
         "model.head.repeats": size.head_repeats,
         "model.anchors.scale": size.anchor_scale,
     }
+
+
+def derived_classifier_sizes(size: scaling.ClassifierSize) -> dict[str, object]:
+    """Returns {config key: value} for every key that phi decides of a classifier."""
+    return {
+        "image_size": (size.image_size, size.image_size),
+        "model.backbone.width": size.backbone_width,
+        "model.backbone.depth": size.backbone_depth,
+        "model.dropout": size.dropout,
+    }
+
+
+class _Scaling(NamedTuple):
+    """How phi decides the sizes of a task's networks."""
+
+    sources: Mapping[str, Callable[[float | str], Any]]
+    derived: Callable[[Any], dict[str, object]]
+    experiment: str
+    """Whose argument is phi."""
+
+
+_SCALINGS = {
+    "detection": _Scaling(scaling.SOURCES, derived_sizes, "experiments/phi.py:PHI"),
+    "classification": _Scaling(
+        scaling.CLASSIFIER_SOURCES,
+        derived_classifier_sizes,
+        "experiments/efficientnet_bPHI.py",
+    ),
+}
+
+
+def _check_task(config: ConfigDict) -> None:
+    """Checks that the config was made for its task, whose sections it has."""
+    made_for = "detection" if has_key(config, "postprocess") else "classification"
+    if config.task != made_for:
+        raise UsageError(
+            f"config.task={config.task} does not suit the experiment, which is made for"
+            f" {made_for}: choose another experiment instead"
+        )
 
 
 def _check_backbone(config: ConfigDict) -> None:
@@ -75,10 +114,11 @@ def validate(config: ConfigDict) -> None:
     Raises:
       UsageError: naming key, value and remedy.
     """
+    _check_task(config)
     _check_scaling(config)
     _check_reference(config)
     for key, choices in CHOICES.items():
-        if lookup(config, key) not in choices:
+        if has_key(config, key) and lookup(config, key) not in choices:
             raise UsageError(
                 f"config.{key}={lookup(config, key)} is not known: use one of "
                 f"{', '.join(choices)}"
@@ -90,6 +130,8 @@ def validate(config: ConfigDict) -> None:
             " write --config.image_size='(512,640)'"
         )
     for key, (lowest, highest) in LIMITS.items():
+        if not has_key(config, key):
+            continue
         value = lookup(config, key)
         if not lowest <= value <= highest:
             limits = (
@@ -98,6 +140,14 @@ def validate(config: ConfigDict) -> None:
             raise UsageError(
                 f"config.{key}={value} is out of range: set it to {limits}"
             )
+    if config.task == "detection":
+        _check_levels(config)
+        _check_range(config, "data.jitter", "scales", math.inf)
+    else:
+        _check_classifier(config)
+
+
+def _check_levels(config: ConfigDict) -> None:
     first, top = config.model.levels
     if first != FEATURE_LEVELS[0] or top < FEATURE_LEVELS[-1]:
         raise UsageError(
@@ -110,11 +160,31 @@ def validate(config: ConfigDict) -> None:
             f"{2**top} of the top level {top}: use at least {2**top} or fewer levels "
             "(config.model.levels)"
         )
-    jitter = tuple(config.data.jitter)
-    if len(jitter) != 2 or not 0 < jitter[0] <= jitter[1]:
+
+
+def _check_classifier(config: ConfigDict) -> None:
+    if config.model.backbone.name != "efficientnet":
         raise UsageError(
-            f"config.data.jitter={jitter} is no range of scales: write smallest and "
-            "largest, such as --config.data.jitter='(0.5,1.5)'"
+            f"config.model.backbone.name={config.model.backbone.name} has no classifier"
+            " here: use efficientnet"
+        )
+    stride = 2 ** FEATURE_LEVELS[-1]
+    if min(config.image_size) < stride:
+        raise UsageError(
+            f"config.image_size={tuple(config.image_size)} is smaller than a cell of "
+            f"the last feature: use at least {stride}"
+        )
+    _check_range(config, "data.crop_area", "shares of the area", 1)
+    _check_range(config, "data.crop_aspect", "aspects", math.inf)
+
+
+def _check_range(config: ConfigDict, key: str, what: str, highest: float) -> None:
+    """Checks a smallest and a largest value, both above zero."""
+    values = tuple(lookup(config, key))
+    if len(values) != 2 or not 0 < values[0] <= values[1] <= highest:
+        raise UsageError(
+            f"config.{key}={values} is no range of {what}: write smallest and "
+            f"largest, such as --config.{key}='(0.5,{min(highest, 1.5)})'"
         )
 
 
@@ -126,7 +196,9 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "ema_decay": (0, 1),
     "foreground_prior": (1e-6, 0.5),
     "l2_loss": (0, _ANY),
+    "loss.label_smoothing": (0, 0.99),
     "model.num_classes": (0, _ANY),
+    "model.dropout": (0, 0.99),
     "model.neck.width": (1, _ANY),
     "model.neck.repeats": (1, _ANY),
     "model.head.repeats": (0, _ANY),
@@ -135,6 +207,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "optimizer.warmup_steps": (0, _ANY),
     "data.max_boxes": (1, _ANY),
     "data.num_threads": (0, _ANY),
+    "data.crop_padding": (0, _ANY),
     "postprocess.max_candidates": (0, _ANY),
     "postprocess.iou_threshold": (0, 1),
     "postprocess.sigma": (1e-6, _ANY),
@@ -166,19 +239,20 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 
 def _check_scaling(config: ConfigDict) -> None:
     source, phi = config.scaling.source, config.scaling.phi
+    sources, derived, experiment = _SCALINGS[config.task]
     if source == FREE:
         return
-    if source not in scaling.SOURCES:
+    if source not in sources:
         raise UsageError(
             f"config.scaling.source={source} is not known: use one of "
-            f"{', '.join([*scaling.SOURCES, FREE])}"
+            f"{', '.join([*sources, FREE])}"
         )
-    for key, expected in derived_sizes(scaling.SOURCES[source](phi)).items():
+    for key, expected in derived(sources[source](phi)).items():
         if (found := lookup(config, key)) != expected:
             raise UsageError(
                 f"config.{key}={found} contradicts phi={phi} of the {source}, which "
                 f"sets it to {expected}: give phi to the config file instead "
-                "(experiments/phi.py:PHI), or take every size into your own hands with "
+                f"({experiment}), or take every size into your own hands with "
                 f"--config.scaling.source={FREE}"
             )
 
@@ -193,7 +267,7 @@ def _check_reference(config: ConfigDict) -> None:
             f"{', '.join([*REFERENCES, FREE])}"
         )
     for key, expected in REFERENCES[reference].items():
-        if (found := lookup(config, key)) != expected:
+        if has_key(config, key) and (found := lookup(config, key)) != expected:
             raise UsageError(
                 f"config.{key}={found} contradicts the reference {reference}, which "
                 f"has {expected}: its weights would give other numbers. To have it "

@@ -1,12 +1,6 @@
-"""From a source of images to padded batches: shuffled for training, in order to score.
-
-Grain's threads load and transform single images, `num_threads` at a time. What a batch
-holds depends on the seed and its number alone, so a stopped run resumes exactly and
-the images of one global batch are the same on any number of hosts.
-"""
+"""From a source of images to padded batches, to train on or to score."""
 
 import functools
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import grain
@@ -15,10 +9,8 @@ from jaxtyping import Float, Int, UInt8
 
 from efdet_jax.data import transforms
 from efdet_jax.data.source import Source
+from efdet_jax.data.streams import Batching, in_order, shuffled
 from efdet_jax.structures import BACKGROUND, Annotations, Batch
-
-_PREFETCHED_BATCHES = 2
-"""Batches of images kept ready, so that one slow decode does not stop the device."""
 
 
 class _Example(NamedTuple):
@@ -79,11 +71,8 @@ def train_batches(
         flip=flip,
         jitter=jitter,
     )
-    index, count = shard
-    stream = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat()
-    # Randomness is tied to the place in the global stream, so slice after it.
-    examples = stream.random_map(augment)[index::count]
-    return _batched(examples, batch_size=batch_size, num_threads=num_threads)
+    batching = Batching(Batch, batch_size, num_threads, shard)
+    return shuffled(augment, len(source), batching, seed=seed)
 
 
 def eval_batches(
@@ -121,25 +110,8 @@ def eval_batches(
         pad_colour=pad_colour,
         max_boxes=max_boxes,
     )
-    index, count = shard
-    global_batch = batch_size * count
-    padded_length = -(-len(source) // global_batch) * global_batch
-    examples = grain.MapDataset.range(padded_length).map(load)[index::count]
-    return _batched(examples, batch_size=batch_size, num_threads=num_threads)
-
-
-def _batched(
-    examples: grain.MapDataset, *, batch_size: int, num_threads: int
-) -> grain.DatasetIterator:
-    options = grain.ReadOptions(
-        num_threads=num_threads,
-        prefetch_buffer_size=_PREFETCHED_BATCHES * batch_size if num_threads else 0,
-    )
-    return iter(examples.to_iter_dataset(options).batch(batch_size, batch_fn=_to_batch))
-
-
-def _to_batch(examples: Sequence[_Example]) -> Batch:
-    return Batch(*(np.stack(column) for column in zip(*examples, strict=True)))
+    batching = Batching(Batch, batch_size, num_threads, shard)
+    return in_order(load, len(source), batching)
 
 
 def _augmented(

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Mapping
 
-from flax import linen as nn
-
 from efdet_jax.models import classifier, detector
 from efdet_jax.models.sections import Section
 
-NETWORKS: Mapping[str, Callable[[Section], nn.Module]] = {
+Network = detector.Detector | classifier.Classifier
+
+NETWORKS: Mapping[str, Callable[[Section], Network]] = {
     "detection": detector.create,
     "classification": classifier.create,
 }
