@@ -7,6 +7,7 @@ where, and a test holds the list.
 """
 
 import functools
+import itertools
 import math
 from collections.abc import Mapping
 from typing import NamedTuple, TypeVar
@@ -234,6 +235,62 @@ def classifier_law(phi: float | str) -> ClassifierSize:
     width, depth, resolution = backbone_law(phi)
     dropout = min(max(0.2 + 0.3 * phi / 7, 0.0), 0.9)
     return ClassifierSize(max(32, resolution), width, depth, dropout)
+
+
+class Bases(NamedTuple):
+    """What depth, width and resolution are multiplied by from one phi to the next."""
+
+    alpha: float
+    beta: float
+    gamma: float
+
+
+def candidate_bases(*, step: float, tolerance: float) -> list[Bases]:
+    """Returns the grid that EfficientNet searched for ALPHA, BETA and GAMMA.
+
+    Those multiples of `step`, 1 or more each, that about double the multiply-adds:
+    alpha * beta**2 * gamma**2 is within `tolerance` of 2. The paper trains B0 scaled by
+    each of them and keeps the best; its choice lies 0.08 below 2.
+
+    Source: EfficientNet Eq. 3 and section 3.3, step 1.
+    """
+    # No base above 2 can be: the others are at least 1.
+    count = math.ceil((1 + tolerance) / step) + 1
+    values = [round(1 + i * step, 10) for i in range(count)]
+    grid = itertools.product(values, repeat=3)
+    return [
+        Bases(alpha, beta, gamma)
+        for alpha, beta, gamma in grid
+        if abs(alpha * beta**2 * gamma**2 - 2) <= tolerance + 1e-9
+    ]
+
+
+DIMENSIONS = ("width", "depth", "resolution")
+
+
+def dimension_factors(text: str) -> dict[str, float]:
+    """Returns what to multiply each dimension by; 1 where the text does not say.
+
+    Args:
+      text: such as "width,2", or "depth,1.2,width,1.1,resolution,1.15".
+
+    Raises:
+      UsageError: it is not of this form, or a factor is not above zero.
+    """
+    words = text.split(",")
+    factors = dict.fromkeys(DIMENSIONS, 1.0)
+    for name, factor in itertools.zip_longest(words[::2], words[1::2], fillvalue=""):
+        try:
+            number = float(factor)
+        except ValueError:
+            number = math.nan
+        if name not in factors or not 0 < number < math.inf:
+            raise UsageError(
+                f"scaling {text!r}: {name},{factor} is no dimension and factor: write "
+                f"such as width,2 with one of {', '.join(DIMENSIONS)}"
+            )
+        factors[name] = number
+    return factors
 
 
 Size = TypeVar("Size")

@@ -123,3 +123,22 @@ def test_the_head_is_a_convolution_a_mean_and_a_layer():
     expected = means @ params["predict"]["kernel"] + params["predict"]["bias"]
     found = module.apply(variables, FEATURE, train=False)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("scaled", "ratio"),
+    [({"depth": 2.0}, 2), ({"width": 2.0}, 4), ({"side": 448}, 4)],
+)
+def test_cost_grows_with_depth_and_with_the_squares_of_width_and_side(scaled, ratio):
+    # EfficientNet section 3.3, "roughly": stem and head are not repeated.
+    section, side = section_of(0), scaled.get("side", 224)
+    for name in ("depth", "width"):
+        section.backbone[name] = scaled.get(name, 1.0)
+    image = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+    model = create(section)
+    variables = abstract_variables(model, (64, 64))
+    counted = multiply_adds(
+        functools.partial(model.apply, train=False), variables, image
+    )
+    assert counted / 385_814_752 == pytest.approx(ratio, rel=0.15)
