@@ -9,20 +9,26 @@ from jax import numpy as jnp
 from jaxtyping import Float
 from ml_collections import ConfigDict
 
+from efdet_jax import objectives
 from efdet_jax.anchors import anchor_grid
 from efdet_jax.data.datasets import open_source
 from efdet_jax.data.source import Source
 from efdet_jax.data.transforms import PAD_COLOURS, Colour
+from efdet_jax.data.whole import check_whole
 from efdet_jax.errors import UsageError
 from efdet_jax.flops import multiply_adds, num_parameters
-from efdet_jax.models.detector import Detector, abstract_variables, create
+from efdet_jax.models.detector import abstract_variables
+from efdet_jax.models.networks import NETWORKS, Network
+from efdet_jax.objectives import Objective
 
 
 class Assembly(NamedTuple):
-    """A detector with everything that its sizes decide."""
+    """A network with its loss and everything that its sizes decide."""
 
-    model: Detector
+    model: Network
+    objective: Objective
     anchors: Float[np.ndarray, "a 4"]
+    """None for a classifier."""
     variables: dict
     """Shapes of `params` and `batch_stats`."""
     params: int
@@ -34,7 +40,8 @@ def open_data(config: ConfigDict, split: str) -> Source:
     """Returns the data that config.data.train or .val names, in classes of its own.
 
     Raises:
-      UsageError: they cannot be opened, there are none, or they have no classes.
+      UsageError: they cannot be opened, there are none, or they have no classes; or
+        they are to be classified, and an image has not exactly one class.
     """
     spec = config.data[split]
     source = open_source(
@@ -47,6 +54,8 @@ def open_data(config: ConfigDict, split: str) -> Source:
             raise UsageError(
                 f"config.data.{split}={spec} has no {what}: check its path"
             )
+    if config.task == "classification":
+        check_whole(source, f"config.data.{split}={spec}")
     return source
 
 
@@ -57,17 +66,42 @@ def pad_colour(config: ConfigDict) -> Colour:
 
 def detector(config: ConfigDict, num_classes: int) -> Assembly:
     """Returns the detector of a config; computes no weights, touches no device."""
+    anchors = anchor_grid(
+        tuple(config.image_size),
+        levels=tuple(config.model.levels),
+        **config.model.anchors.to_dict(),
+    )
+    objective = functools.partial(
+        objectives.detection,
+        anchors=anchors,
+        match_iou=config.assign.match_iou,
+        loss=config.loss.to_dict(),
+    )
+    return _measured(config, num_classes, objective, anchors)
+
+
+def classifier(config: ConfigDict, num_classes: int) -> Assembly:
+    """Returns the classifier of a config; computes no weights, touches no device."""
+    objective = functools.partial(objectives.classification, **config.loss.to_dict())
+    return _measured(config, num_classes, objective, np.zeros((0, 4), np.float32))
+
+
+def _measured(
+    config: ConfigDict,
+    num_classes: int,
+    objective: Objective,
+    anchors: Float[np.ndarray, "a 4"],
+) -> Assembly:
     section = config.model.copy_and_resolve_references()
     section.num_classes = num_classes
-    model = create(section)
+    model = NETWORKS[config.task](section)
     image_size = tuple(config.image_size)
     variables = abstract_variables(model, image_size)
     image = jax.ShapeDtypeStruct((1, *image_size, 3), jnp.float32)
     return Assembly(
         model=model,
-        anchors=anchor_grid(
-            image_size, levels=model.levels, **config.model.anchors.to_dict()
-        ),
+        objective=objective,
+        anchors=anchors,
         variables=variables,
         params=num_parameters(variables["params"]),
         multiply_adds=multiply_adds(
@@ -77,7 +111,7 @@ def detector(config: ConfigDict, num_classes: int) -> Assembly:
 
 
 def num_classes(config: ConfigDict) -> int:
-    """Returns the outputs per anchor, reading class names only where they decide."""
+    """Returns the network's classes, reading class names only where they decide."""
     if config.model.num_classes:
         return config.model.num_classes
     return open_data(config, "train").labels.num_classes

@@ -1,9 +1,14 @@
 """The systems that EfficientDet is compared with, each a whole config."""
 
+import functools
+from collections.abc import Callable
+
 from ml_collections import ConfigDict
 
 from efdet_jax.config import FREE, get_config
 from efdet_jax.errors import UsageError
+from efdet_jax.models.fusion import CHOICES
+from efdet_jax.models.necks import NECKS as TABLES
 
 NECKS: dict[str, tuple[str, int, str]] = {
     "fpn": ("fpn", 12, "sum"),
@@ -21,6 +26,15 @@ NECKS: dict[str, tuple[str, int, str]] = {
 With twice the cells an FPN has exactly the parameters and the work of the PANet, as in
 EfficientDet's Table 5.
 """
+
+
+FUSED_NECKS: tuple[tuple[str, str], ...] = tuple(
+    (neck, fusion)
+    for neck in TABLES
+    # The cells of a NAS-FPN say themselves how they fuse.
+    for fusion in (("sum",) if neck == "nas_fpn" else CHOICES)
+)
+"""Every (table, fusion) that there is."""
 
 
 def get_neck_config(name: str) -> ConfigDict:
@@ -162,3 +176,17 @@ def _train_as_retinanet(config: ConfigDict) -> None:
     config.postprocess.method = "hard"
     config.postprocess.score_threshold = 0.05
     config.postprocess.clip = "after"
+
+
+DETECTORS: dict[str, Callable[[], ConfigDict]] = {
+    **{
+        f"EfficientDet-D{phi}": functools.partial(_published, phi)
+        for phi in (0, 1, 2, 3)
+    },
+    "RetinaNet-R50": functools.partial(get_retinanet_config, 50),
+    "RetinaNet-R101": functools.partial(get_retinanet_config, 101),
+    "EfficientNet-B3 FPN": functools.partial(get_b3_config, "fpn"),
+    "EfficientNet-B3 BiFPN": functools.partial(get_b3_config, "bifpn"),
+    "ResNet-50 NAS-FPN": get_nas_fpn_config,
+}
+"""Makers of what EfficientDet's Tables 2 and 4 compare."""

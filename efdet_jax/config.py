@@ -58,6 +58,7 @@ def get_config(
     """
     size = scaling.SOURCES[source](phi)
     config = ConfigDict()
+    config.task = "detection"  # a key of models.networks.NETWORKS; never to be changed
     config.seed = 0
     # Where the sizes below come from. With source "free" they are yours to set.
     config.scaling = ConfigDict({"source": source, "phi": phi})
@@ -129,7 +130,7 @@ def get_config(
                 "name": "none",  # or oversampling, undersampling
                 "threshold": 1e-3,  # share of images from which a class is frequent
             },
-            "shapes": _shapes(),
+            "shapes": shapes_section(),
         }
     )
     # As google/automl evaluates: soft, per class, without clipping. Its ready-made
@@ -154,6 +155,12 @@ def get_config(
     config.log_every = 100
     config.update_from_flattened_dict(REFERENCES[reference])
     return config.lock()
+
+
+def has_key(config: ConfigDict, key: str) -> bool:
+    """Says whether there is a dotted key such as `model.neck.width`."""
+    section, _, rest = key.partition(".")
+    return section in config and (not rest or has_key(config[section], rest))
 
 
 def _model(size: scaling.DetectorSize) -> ConfigDict:
@@ -223,7 +230,7 @@ def _augment() -> ConfigDict:
     )
 
 
-def _shapes() -> ConfigDict:
+def shapes_section() -> ConfigDict:
     """Returns the arguments of `data.shapes.Shapes`, used by "shapes:" sources."""
     return ConfigDict(
         {

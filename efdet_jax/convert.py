@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from efdet_jax import command
 from efdet_jax.errors import UsageError
 from efdet_jax.weights.importing import imported
-from efdet_jax.weights.opening import classes_of, open_weights
+from efdet_jax.weights.opening import known_classes, open_weights
 from efdet_jax.weights.saving import save
 
 _OUT = flags.DEFINE_string("out", None, "File to write, such as d0.safetensors.")
@@ -33,8 +33,9 @@ def _convert(config: ConfigDict) -> None:
     logging.getLogger("efdet_jax").setLevel(logging.INFO)
     out = pathlib.Path(_OUT.value)
     weights = open_weights(config.init_from)
-    labels = classes_of(weights, config)
-    config.model.num_classes = labels.num_classes
+    labels = known_classes(weights, config)
+    if labels is not None:
+        config.model.num_classes = labels.num_classes
     variables = imported(weights, config)
     try:
         save(out, variables, labels)

@@ -5,20 +5,21 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from flax import linen as nn
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 from ml_collections import ConfigDict
 
-from efdet_jax import mesh as meshes
 from efdet_jax.assemble import Assembly, pad_colour
 from efdet_jax.data.pipeline import eval_batches
 from efdet_jax.data.source import Source
 from efdet_jax.loss_shares import LossHistogram, LossMeter, loss_shares
 from efdet_jax.metrics import coco_figures
-from efdet_jax.models.detector import Detector, normalise
+from efdet_jax.models.detector import normalise
 from efdet_jax.pictures import draw_comparison
 from efdet_jax.postprocess import postprocess
-from efdet_jax.structures import Batch, Detections, Tree
+from efdet_jax.predicting import PredictStep, compiled, predictions
+from efdet_jax.structures import Batch, Detections, Evaluation, Tree
 
 
 class Prediction(NamedTuple):
@@ -31,18 +32,8 @@ class Prediction(NamedTuple):
     """Of all of the batch's images, where they are measured."""
 
 
-PredictStep = Callable[[Tree, Batch], Prediction]
-
-
-class Evaluation(NamedTuple):
-    """The figures of a data set, and pictures of its first images."""
-
-    metrics: dict[str, float]
-    pictures: list[np.ndarray]
-
-
 def make_predict_step(
-    model: Detector,
+    model: nn.Module,
     anchors: Float[np.ndarray, "a 4"],
     mesh: Mesh,
     *,
@@ -56,7 +47,7 @@ def make_predict_step(
     Args:
       model: the network.
       anchors: its anchors.
-      mesh: the devices; results come back whole on each of them, whatever the mesh.
+      mesh: the devices.
       image_size: height and width of the network input.
       normalisation: arguments of `normalise`.
       measure_losses: what measures them, if anything does.
@@ -70,12 +61,7 @@ def make_predict_step(
         losses = measure_losses(outputs, batch) if measure_losses else None
         return Prediction(detections, batch.image_index, batch.scale, losses)
 
-    everywhere = meshes.everywhere(mesh)
-    return jax.jit(
-        predict,
-        in_shardings=(everywhere, meshes.split(mesh)),
-        out_shardings=everywhere,
-    )
+    return compiled(predict, mesh)
 
 
 def evaluate(
@@ -101,17 +87,14 @@ def evaluate(
       num_pictures: how many images to draw with truth and detections.
     """
     annotations = [source.annotations(i) for i in range(len(source))]
-    times_seen = np.zeros(len(source), int)
     found: list[tuple[np.ndarray, ...]] = []
     losses, pictures = [], []
-    for batch in batches:
-        placed = meshes.place_batch(batch, mesh)
-        prediction = jax.device_get(predict_step(variables, placed))
+    for batch, prediction, rows in predictions(
+        predict_step, variables, batches, mesh, num_images=len(source)
+    ):
         losses += [prediction.losses] if prediction.losses else []
-        for row, index in enumerate(prediction.image_index):
-            if index < 0:
-                continue
-            times_seen[index] += 1
+        for row in rows:
+            index = prediction.image_index[row]
             kept = prediction.detections.scores[row] > 0
             boxes, scores, classes = (x[row][kept] for x in prediction.detections)
             truth = annotations[index]
@@ -123,10 +106,6 @@ def evaluate(
             if len(pictures) < num_pictures and row < len(batch.image):
                 found_here = (in_image / scale, scores, classes)
                 pictures.append(_draw(batch, row, found_here, source.labels.names))
-    if (times_seen != 1).any():
-        raise RuntimeError(
-            f"images not seen exactly once: {np.flatnonzero(times_seen != 1)}"
-        )
     image_index, boxes, scores, classes = map(np.concatenate, zip(*found, strict=True))
     figures = coco_figures(
         annotations,

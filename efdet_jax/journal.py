@@ -3,7 +3,7 @@
 config.json    the resolved config and the versions of the packages
 metrics.jsonl  every logged scalar, a line per step
 result.json    figures of the last evaluation and the state of the run
-pictures/      detections beside the truth, of the last evaluation
+pictures/      what was found beside the truth, of the last evaluation
 events.out.*   the same scalars and pictures for TensorBoard
 """
 
@@ -74,7 +74,7 @@ class Journal:
         """Writes pictures to files and to TensorBoard; returns the files' paths."""
         folder = self.workdir / "pictures"
         folder.mkdir(exist_ok=True)
-        named = {f"detections/{i:02d}": image[None] for i, image in enumerate(pictures)}
+        named = {f"pictures/{i:02d}": image[None] for i, image in enumerate(pictures)}
         self._tensorboard().write_images(step, named)
         return write_pictures(str(folder), pictures)
 

@@ -8,7 +8,7 @@ import json
 import logging
 import pathlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from absl import flags
@@ -43,13 +43,17 @@ def _train_or_score(config: ConfigDict) -> None:
         from efdet_jax.train import train as run
     else:
         from efdet_jax.score import score as run
-    sys.stdout.write(_table(run(config, workdir), workdir))
+    from efdet_jax.tasks import TASKS
+
+    figures = TASKS[config.task].figures
+    sys.stdout.write(_table(run(config, workdir), figures, workdir))
 
 
 def _describe(config: ConfigDict) -> str:
-    from efdet_jax import assemble
+    from efdet_jax.assemble import num_classes
+    from efdet_jax.tasks import TASKS
 
-    assembly = assemble.detector(config, assemble.num_classes(config))
+    assembly = TASKS[config.task].assemble(config, num_classes(config))
     description = {
         "config": json.loads(config.to_json()),
         "params": assembly.params,
@@ -59,8 +63,9 @@ def _describe(config: ConfigDict) -> str:
     return json.dumps(description, indent=2)
 
 
-def _table(result: Mapping[str, Any], workdir: pathlib.Path) -> str:
-    figures = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100")
+def _table(
+    result: Mapping[str, Any], figures: Iterable[str], workdir: pathlib.Path
+) -> str:
     rows = [
         # Not a number where the data has no object of that size.
         *((name, f"{result[name]:.3f}".replace("nan", "-")) for name in figures),

@@ -4,10 +4,13 @@ One code path from one CPU to a pod. Under `jit` BatchNorm and losses see the gl
 batch, because the arrays are global.
 """
 
+from typing import TypeVar
+
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from efdet_jax.structures import Batch
+Arrays = TypeVar("Arrays")
+"""A record of arrays."""
 
 
 def data_mesh() -> Mesh:
@@ -25,7 +28,7 @@ def everywhere(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def place_batch(batch: Batch, mesh: Mesh) -> Batch:
+def place_batch(batch: Arrays, mesh: Mesh) -> Arrays:
     """Puts this host's share of a global batch onto its devices."""
     layout = split(mesh)
     return jax.tree.map(

@@ -1,4 +1,4 @@
-"""Pictures of detections beside the truth, for people to look at."""
+"""Pictures of what was found beside the truth, for people to look at."""
 
 import colorsys
 from collections.abc import Sequence
@@ -13,6 +13,8 @@ SHOWN_SCORE = 0.3
 """Detections below are left out: nobody would act on them."""
 
 _TRUTH_COLOUR = (255, 255, 255)
+_RIGHT_COLOUR = (120, 255, 120)
+_WRONG_COLOUR = (255, 120, 120)
 _SMALLEST_SIDE = 384
 """Smaller images are enlarged, or labels would cover them."""
 
@@ -51,6 +53,29 @@ def draw_comparison(
         label = f"{names[class_]} {found_scores[index]:.2f}"
         _draw_box(right, found_boxes[index] * factor, label, class_colour(class_))
     return np.concatenate([left, right], axis=1)
+
+
+def draw_class(image: Picture, truth: str, found: str, *, is_right: bool) -> Picture:
+    """Returns the image, enlarged, with its class and what was found instead below.
+
+    Args:
+      image: RGB, the network's input.
+      truth: name of its class.
+      found: name of the class found, and its score.
+      is_right: colours the latter.
+    """
+    factor = max(1, -(-_SMALLEST_SIDE // min(image.shape[:2])))
+    large = cv2.resize(
+        image, None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST
+    )
+    font, size = cv2.FONT_HERSHEY_SIMPLEX, min(large.shape[:2]) / 600
+    line = round(40 * size)
+    strip = np.zeros((2 * line + line // 2, large.shape[1], 3), np.uint8)
+    colours = (_TRUTH_COLOUR, _RIGHT_COLOUR if is_right else _WRONG_COLOUR)
+    for row, (text, colour) in enumerate(zip((truth, found), colours, strict=True)):
+        place = (line // 4, (row + 1) * line)
+        cv2.putText(strip, text, place, font, size, colour, 1, cv2.LINE_AA)
+    return np.concatenate([large, strip], axis=0)
 
 
 def class_colour(class_: int) -> tuple[int, int, int]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import grain
 
-from efdet_jax.structures import Batch
+from efdet_jax.structures import Batch, LabelledBatch
 
 
 class Clock:
@@ -24,7 +24,7 @@ class Clock:
         self._steps = 0
         self._waited = 0.0
 
-    def next_batch(self, batches: grain.DatasetIterator) -> Batch:
+    def next_batch(self, batches: grain.DatasetIterator) -> Batch | LabelledBatch:
         """Returns the next batch and counts how long it took to come."""
         before = time.monotonic()
         batch = next(batches)
@@ -80,8 +80,8 @@ class Progress:
         )
 
     def evaluated(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Shows the figures of an evaluation."""
-        shown = "  ".join(f"{name} {metrics[name]:.3f}" for name in ("AP", "AP50"))
+        """Shows figures of an evaluation."""
+        shown = "  ".join(f"{name} {value:.3f}" for name, value in metrics.items())
         self._write(f"step {step}/{self._total}  {shown}", "\n")
 
     def _write(self, line: str, end: str) -> None:

@@ -2,7 +2,7 @@
 
 from ml_collections import ConfigDict
 
-from efdet_jax.config import get_config
+from efdet_jax.config import FREE, get_config
 from efdet_jax.errors import UsageError
 
 MODELS: dict[str, tuple[str, int | str]] = {
@@ -49,13 +49,47 @@ IMBALANCE: dict[str, dict[str, object]] = {
 
 
 def get_small_config(phi: float) -> ConfigDict:
-    """Returns a recipe for minutes on a few CPU cores: the law at a negative phi.
-
-    The published recipe needs hundreds of epochs to leave its first plateau. Here Adam
-    takes the first steps, averages forget within some hundred steps, and the learning
-    rate is stated for the batch that is used.
-    """
+    """Returns a recipe for minutes on a few CPU cores: the law at a negative phi."""
     config = get_config("law", phi)
+    _train_for_minutes(config)
+    return config
+
+
+def get_memory_config(config: ConfigDict, *, top_level: int) -> ConfigDict:
+    """Returns how a detector learns eight drawn images by heart: whether it trains.
+
+    Args:
+      config: of the detector.
+      top_level: its coarsest one; the images are one cell of it, 64 pixels for 6.
+    """
+    config = config.copy_and_resolve_references()
+    config.scaling.source = config.reference = FREE
+    config.model.levels = (config.model.levels[0], top_level)
+    config.image_size = (2**top_level, 2**top_level)
+    _train_for_minutes(config)
+    config.model.num_classes = 0
+    config.loss = get_config("table", 0).loss
+    config.batch_size = config.optimizer.reference_batch = config.eval.batch_size = 8
+    config.optimizer.learning_rate = 0.015
+    config.steps = 250
+    config.data.train = config.data.val = "shapes:train"
+    config.data.flip = False
+    config.data.jitter = (1.0, 1.0)
+    config.data.max_boxes = 8
+    config.data.shapes.num_train = 8
+    config.data.shapes.num_classes = 2
+    config.data.shapes.max_objects = 2
+    config.data.shapes.min_size = 0.5
+    config.eval.every = config.checkpoint.every = config.steps
+    return config
+
+
+def _train_for_minutes(config: ConfigDict) -> None:
+    """Sets what trains a network in hundreds of steps, not of epochs.
+
+    Adam takes the first steps, averages forget within some hundred steps, and the
+    learning rate is stated for the batch that is used.
+    """
     config.batch_size = config.optimizer.reference_batch = 16
     config.optimizer.name = "adamw"
     config.optimizer.schedule = "cosine"
@@ -71,7 +105,6 @@ def get_small_config(phi: float) -> ConfigDict:
     config.eval.batch_size = 16
     config.log_every = 25
     config.data.num_threads = 2
-    return config
 
 
 def get_imbalance_config(name: str) -> ConfigDict:

@@ -19,6 +19,7 @@ from efdet_jax.errors import UsageError
 from efdet_jax.journal import Journal
 from efdet_jax.models.initial import initial_variables
 from efdet_jax.structures import Tree
+from efdet_jax.tasks import TASKS
 from efdet_jax.validation import check_devices
 from efdet_jax.weights.filling import fill
 from efdet_jax.weights.opening import open_weights
@@ -78,7 +79,7 @@ def open_run(
     return Run(
         labels,
         relabelled(val_source, labels),
-        assemble.detector(config, labels.num_classes),
+        TASKS[config.task].assemble(config, labels.num_classes),
         meshes.data_mesh(),
         journal,
         checkpoints,
@@ -97,7 +98,7 @@ def initial_values(config: ConfigDict, run: Run) -> dict[str, Tree]:
         return initial_variables(
             run.assembly.variables,
             seed=config.seed,
-            foreground_prior=config.foreground_prior,
+            foreground_prior=config.get("foreground_prior"),
         )
     weights = open_weights(config.init_from)
     variables, report = fill(weights, run.assembly.variables, run.labels, config)

@@ -7,9 +7,10 @@ where, and a test holds the list.
 """
 
 import functools
+import itertools
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from efdet_jax.errors import UsageError
 
@@ -29,6 +30,16 @@ class BackboneSize(NamedTuple):
     width: float
     depth: float
     resolution: int
+
+
+class ClassifierSize(NamedTuple):
+    """Everything that phi decides of a classifier."""
+
+    image_size: int
+    backbone_width: float
+    backbone_depth: float
+    dropout: float
+    """Share of the last layer's inputs that a training step zeroes."""
 
 
 class DetectorSize(NamedTuple):
@@ -58,6 +69,17 @@ BACKBONES: dict[str, BackboneSize] = {
     "b7": BackboneSize(2.0, 3.1, 600),
 }
 """The published EfficientNets (the resolution is the classifier's)."""
+
+DROPOUTS = (0.2, 0.2, 0.3, 0.3, 0.4, 0.4, 0.5, 0.5)
+"""Of the published classifiers B0..B7."""
+
+CLASSIFIERS: dict[int | str, ClassifierSize] = {
+    phi: ClassifierSize(size.resolution, size.width, size.depth, dropout)
+    for phi, (size, dropout) in enumerate(
+        zip(BACKBONES.values(), DROPOUTS, strict=True)
+    )
+}
+"""EfficientNet-B0..B7 as published."""
 
 
 def _row(
@@ -190,7 +212,91 @@ def lite_table(phi: float | str) -> DetectorSize:
     return _look_up(LITE_DETECTORS, phi)
 
 
-def _look_up(table: Mapping[int | str, DetectorSize], phi: float | str) -> DetectorSize:
+def classifier_table(phi: float | str) -> ClassifierSize:
+    """Returns the published EfficientNet of phi 0..7.
+
+    Raises:
+      UsageError: for any other phi.
+    """
+    return _look_up(CLASSIFIERS, phi)
+
+
+def classifier_law(phi: float | str) -> ClassifierSize:
+    """Returns EfficientNet's compound law at any real phi, negative ones too.
+
+    Source: EfficientNet Eq. 3; section 5.2: dropout rises linearly from 0.2 at B0 to
+    0.5 at B7. The image has at least the coarsest stride's 32 pixels, dropout stays
+    within 0 and 0.9.
+
+    Raises:
+      UsageError: if phi is no number that the law takes.
+    """
+    phi = real_phi(phi)
+    width, depth, resolution = backbone_law(phi)
+    dropout = min(max(0.2 + 0.3 * phi / 7, 0.0), 0.9)
+    return ClassifierSize(max(32, resolution), width, depth, dropout)
+
+
+class Bases(NamedTuple):
+    """What depth, width and resolution are multiplied by from one phi to the next."""
+
+    alpha: float
+    beta: float
+    gamma: float
+
+
+def candidate_bases(*, step: float, tolerance: float) -> list[Bases]:
+    """Returns the grid that EfficientNet searched for ALPHA, BETA and GAMMA.
+
+    Those multiples of `step`, 1 or more each, that about double the multiply-adds:
+    alpha * beta**2 * gamma**2 is within `tolerance` of 2. The paper trains B0 scaled by
+    each of them and keeps the best; its choice lies 0.08 below 2.
+
+    Source: EfficientNet Eq. 3 and section 3.3, step 1.
+    """
+    # No base above 2 can be: the others are at least 1.
+    count = math.ceil((1 + tolerance) / step) + 1
+    values = [round(1 + i * step, 10) for i in range(count)]
+    grid = itertools.product(values, repeat=3)
+    return [
+        Bases(alpha, beta, gamma)
+        for alpha, beta, gamma in grid
+        if abs(alpha * beta**2 * gamma**2 - 2) <= tolerance + 1e-9
+    ]
+
+
+DIMENSIONS = ("width", "depth", "resolution")
+
+
+def dimension_factors(text: str) -> dict[str, float]:
+    """Returns what to multiply each dimension by; 1 where the text does not say.
+
+    Args:
+      text: such as "width,2", or "depth,1.2,width,1.1,resolution,1.15".
+
+    Raises:
+      UsageError: it is not of this form, or a factor is not above zero.
+    """
+    words = text.split(",")
+    factors = dict.fromkeys(DIMENSIONS, 1.0)
+    for name, factor in itertools.zip_longest(words[::2], words[1::2], fillvalue=""):
+        try:
+            number = float(factor)
+        except ValueError:
+            number = math.nan
+        if name not in factors or not 0 < number < math.inf:
+            raise UsageError(
+                f"scaling {text!r}: {name},{factor} is no dimension and factor: write "
+                f"such as width,2 with one of {', '.join(DIMENSIONS)}"
+            )
+        factors[name] = number
+    return factors
+
+
+Size = TypeVar("Size")
+
+
+def _look_up(table: Mapping[int | str, Size], phi: float | str) -> Size:
     if phi not in table:
         known = ", ".join(map(str, table))
         raise UsageError(
@@ -201,7 +307,10 @@ def _look_up(table: Mapping[int | str, DetectorSize], phi: float | str) -> Detec
 
 
 SOURCES = {"table": detector_table, "lite": lite_table, "law": detector_law}
-"""Where sizes come from, by the name that a config gives."""
+"""Where sizes of detectors come from, by the name that a config gives."""
+
+CLASSIFIER_SOURCES = {"table": classifier_table, "law": classifier_law}
+"""Where sizes of classifiers come from."""
 
 
 def differences(phi: float | str) -> dict[str, tuple[float | str, float | str]]:

@@ -10,8 +10,8 @@ from efdet_jax import assemble
 from efdet_jax.checkpoint import Restored, read_latest
 from efdet_jax.data.labels import LabelMap, network_labels
 from efdet_jax.errors import UsageError
-from efdet_jax.evaluate import make_evaluator
 from efdet_jax.run import first_result, initial_values, open_run
+from efdet_jax.tasks import TASKS
 from efdet_jax.weights.opening import classes_of, open_weights
 
 
@@ -44,7 +44,8 @@ def score(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         }
     else:
         variables = initial_values(config, run)
-    evaluator = make_evaluator(config, run.assembly, run.val_source, run.mesh)
+    task = TASKS[config.task]
+    evaluator = task.make_evaluator(config, run.assembly, run.val_source, run.mesh)
     start = time.monotonic()
     evaluation = evaluator(variables)
     seconds = time.monotonic() - start

@@ -47,6 +47,24 @@ class Batch(NamedTuple):
     """Multiplies rows and columns of the input to give those of the original image."""
 
 
+class LabelledBatch(NamedTuple):
+    """What the input pipeline hands to a step of a classifier."""
+
+    image: UInt8[Array | np.ndarray, "b h w 3"]
+    """RGB, 0..255."""
+    classes: Int[Array | np.ndarray, " b"]
+    """`BACKGROUND` for a row that only fills the last batch."""
+    image_index: Int[Array | np.ndarray, " b"]
+    """Position in the source; -1 for a row that only fills the last batch."""
+
+
+class Evaluation(NamedTuple):
+    """The figures of a data set, and pictures of its first images."""
+
+    metrics: dict[str, float]
+    pictures: list[np.ndarray]
+
+
 class Outputs(NamedTuple):
     """What the network says of every anchor, in the order of `anchors`."""
 

@@ -9,27 +9,20 @@ from collections.abc import Mapping
 from types import FrameType
 from typing import Any, NamedTuple
 
-import grain
 import jax
-import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Float
 from ml_collections import ConfigDict
 
 from efdet_jax import assemble
 from efdet_jax import mesh as meshes
-from efdet_jax.balance import balance
 from efdet_jax.data.labels import network_labels
-from efdet_jax.data.pipeline import train_batches
 from efdet_jax.data.relabelled import relabelled
-from efdet_jax.data.source import Source
 from efdet_jax.errors import Diverged, Interrupted
-from efdet_jax.evaluate import make_evaluator
-from efdet_jax.loss_shares import make_loss_meter
 from efdet_jax.optim import learning_rate_schedule, make_optimizer
 from efdet_jax.progress import Clock, Progress
 from efdet_jax.run import first_result, initial_values, open_run
 from efdet_jax.structures import Tree
+from efdet_jax.tasks import TASKS
 from efdet_jax.train_step import TrainState, initial_state, train_step
 
 _LOG = logging.getLogger(__name__)
@@ -57,16 +50,14 @@ def make_training(
     assembly: assemble.Assembly,
     variables: Mapping[str, Tree],
     mesh: Mesh,
-    weights: Float[np.ndarray, " k"] | None = None,
 ) -> Training:
     """Returns the step of a config, and its state before it, laid out on a mesh.
 
     Args:
       config: of the run.
-      assembly: its detector.
+      assembly: its network.
       variables: the first ones.
       mesh: the devices.
-      weights: of the classes in the loss; None weighs all alike.
     """
     optimizer_config = config.optimizer.to_dict()
     schedule = learning_rate_schedule(
@@ -83,12 +74,10 @@ def make_training(
     step = functools.partial(
         train_step,
         model=assembly.model,
-        anchors=assembly.anchors,
+        objective=assembly.objective,
         normalisation=config.normalise.to_dict(),
         optimizer=optimizer,
         schedule=schedule,
-        match_iou=config.assign.match_iou,
-        loss=_loss_settings(config, weights),
         l2_weight=config.l2_loss,
         ema_decay=config.ema_decay,
         seed=config.seed,
@@ -100,13 +89,6 @@ def make_training(
         out_shardings=everywhere,
     )
     return Training(compiled, state)
-
-
-def _loss_settings(
-    config: ConfigDict, weights: Float[np.ndarray, " k"] | None
-) -> dict[str, Any]:
-    """Returns the arguments of `losses.detection_loss`."""
-    return config.loss.to_dict() | {"class_weights": weights}
 
 
 class StopRequest:
@@ -131,28 +113,6 @@ class StopRequest:
             signal.signal(number, handler)
 
 
-def _batches(
-    config: ConfigDict, source: Source, repeats: Float[np.ndarray, " n"] | None
-) -> grain.DatasetIterator:
-    hosts = jax.process_count()
-    return train_batches(
-        source,
-        image_size=tuple(config.image_size),
-        batch_size=config.batch_size // hosts,
-        resize=config.data.resize,
-        pad_colour=assemble.pad_colour(config),
-        max_boxes=config.data.max_boxes,
-        flip=config.data.flip,
-        jitter=tuple(config.data.jitter),
-        min_visible=config.data.min_visible,
-        augment=config.data.augment.to_dict(),
-        seed=config.seed,
-        num_threads=config.data.num_threads,
-        shard=(jax.process_index(), hosts),
-        repeats=repeats,
-    )
-
-
 def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     """Trains to `config.steps`, from the newest checkpoint in `workdir` if any.
 
@@ -164,17 +124,20 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
       Interrupted: a signal asked to stop; a checkpoint was written.
       UsageError: data, weights, devices or workdir do not suit the config.
     """
+    task = TASKS[config.task]
     train_source = assemble.open_data(config, "train")
     labels = network_labels(train_source.labels, config.model.num_classes)
     run = open_run(config, workdir, labels, assemble.open_data(config, "val"))
     journal = run.journal
-    source = relabelled(train_source, labels)
-    weights, repeats = balance(config, source)
+    lesson = task.lesson(config, run.assembly, relabelled(train_source, labels))
     training = make_training(
-        config, run.assembly, initial_values(config, run), run.mesh, weights
+        config,
+        run.assembly._replace(objective=lesson.objective),
+        initial_values(config, run),
+        run.mesh,
     )
     state = training.state
-    batches = _batches(config, source, repeats)
+    batches = lesson.batches
     result = first_result(run.assembly)
     seconds_before = 0.0
     if restored := run.checkpoints.restore_latest(state):
@@ -186,12 +149,9 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     first_step = int(state.step) + 1
     result["status"] = "running" if first_step <= config.steps else "finished"
     journal.start(config, from_step=first_step - 1)
-    meter = make_loss_meter(
-        run.assembly.anchors,
-        match_iou=config.assign.match_iou,
-        loss=_loss_settings(config, weights),
+    evaluator = task.make_evaluator(
+        config, run.assembly, run.val_source, run.mesh, **lesson.measures
     )
-    evaluator = make_evaluator(config, run.assembly, run.val_source, run.mesh, meter)
     progress, clock, stop = Progress(config.steps), Clock(seconds_before), StopRequest()
     metrics = None
     for step in range(first_step, config.steps + 1):
@@ -231,7 +191,8 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
             result |= {"step": step, "seconds": clock.seconds()}
             result["status"] = "finished" if is_last else "running"
             journal.result(result)
-            progress.evaluated(step, evaluation.metrics)
+            shown = {name: evaluation.metrics[name] for name in task.figures[:2]}
+            progress.evaluated(step, shown)
             clock.restart()
         if is_saving:
             extra = {

@@ -1,19 +1,19 @@
 """One training step: a pure function of state and batch."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
-import numpy as np
 import optax
 from jax import lax
 from jax import numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from efdet_jax.losses import detection_loss, l2_loss
-from efdet_jax.models.detector import Detector, normalise
-from efdet_jax.structures import Batch, Tree
-from efdet_jax.targets import assign
+from efdet_jax.losses import l2_loss
+from efdet_jax.models.detector import normalise
+from efdet_jax.models.networks import Network
+from efdet_jax.objectives import Objective
+from efdet_jax.structures import Batch, LabelledBatch, Tree
 
 
 class TrainState(NamedTuple):
@@ -43,15 +43,13 @@ def initial_state(
 
 def train_step(
     state: TrainState,
-    batch: Batch,
+    batch: Batch | LabelledBatch,
     *,
-    model: Detector,
-    anchors: Float[np.ndarray, "a 4"],
+    model: Network,
+    objective: Objective,
     normalisation: Mapping[str, tuple[float, float, float]],
     optimizer: optax.GradientTransformation,
     schedule: optax.Schedule,
-    match_iou: float,
-    loss: Mapping[str, Any],
     l2_weight: float,
     ema_decay: float,
     seed: int,
@@ -62,18 +60,15 @@ def train_step(
       state: before the step.
       batch: the global batch.
       model: the network.
-      anchors: its anchors.
+      objective: its loss.
       normalisation: arguments of `normalise`.
       optimizer: what turns gradients into updates.
       schedule: its learning rate, to be logged.
-      match_iou: of `targets.assign`.
-      loss: arguments of `losses.detection_loss`.
       l2_weight: of `losses.l2_loss`.
       ema_decay: how much of the average each step keeps, once it is warm.
-      seed: of drop path; each step draws its own.
+      seed: of drop path and dropout; each step draws its own.
     """
     key = jax.random.fold_in(jax.random.key(seed), state.step)
-    targets = assign(anchors, batch.boxes, batch.classes, match_iou=match_iou)
 
     def loss_fn(params: Tree) -> tuple[Float[Array, ""], tuple[Tree, dict]]:
         if model.frozen["backbone"]:
@@ -83,12 +78,11 @@ def train_step(
             normalise(batch.image, **normalisation),
             train=True,
             mutable=["batch_stats"],
-            rngs={"drop_path": key},
+            rngs={"drop_path": key, "dropout": key},
         )
-        parts = detection_loss(outputs, targets, **loss)
+        loss, named = objective(outputs, batch)
         l2 = l2_loss(params, weight=l2_weight)
-        named = {"class_loss": parts.class_, "box_loss": parts.box, "l2_loss": l2}
-        return parts.total + l2, (updated["batch_stats"], named)
+        return loss + l2, (updated["batch_stats"], named | {"l2_loss": l2})
 
     gradient_fn = jax.value_and_grad(loss_fn, has_aux=True)
     (total, (batch_stats, named)), gradients = gradient_fn(state.params)
@@ -105,6 +99,5 @@ def train_step(
         "loss": total,
         "gradient_norm": optax.tree.norm(gradients),
         "learning_rate": jnp.asarray(schedule(state.step)),
-        "positives_per_image": jnp.mean(targets.num_positives),
     }
     return TrainState(state.step + 1, params, batch_stats, opt_state, ema), metrics

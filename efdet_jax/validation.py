@@ -2,13 +2,13 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
 from efdet_jax import scaling
-from efdet_jax.config import FREE, REFERENCES
+from efdet_jax.config import FREE, REFERENCES, has_key
 from efdet_jax.data.sampling import SAMPLINGS
 from efdet_jax.data.transforms import PAD_COLOURS, RESIZES
 from efdet_jax.errors import UsageError
@@ -41,6 +41,45 @@ def derived_sizes(size: scaling.DetectorSize) -> dict[str, object]:
         "model.head.repeats": size.head_repeats,
         "model.anchors.scale": size.anchor_scale,
     }
+
+
+def derived_classifier_sizes(size: scaling.ClassifierSize) -> dict[str, object]:
+    """Returns {config key: value} for every key that phi decides of a classifier."""
+    return {
+        "image_size": (size.image_size, size.image_size),
+        "model.backbone.width": size.backbone_width,
+        "model.backbone.depth": size.backbone_depth,
+        "model.dropout": size.dropout,
+    }
+
+
+class _Scaling(NamedTuple):
+    """How phi decides the sizes of a task's networks."""
+
+    sources: Mapping[str, Callable[[float | str], Any]]
+    derived: Callable[[Any], dict[str, object]]
+    experiment: str
+    """Whose argument is phi."""
+
+
+_SCALINGS = {
+    "detection": _Scaling(scaling.SOURCES, derived_sizes, "experiments/phi.py:PHI"),
+    "classification": _Scaling(
+        scaling.CLASSIFIER_SOURCES,
+        derived_classifier_sizes,
+        "experiments/efficientnet_bPHI.py",
+    ),
+}
+
+
+def _check_task(config: ConfigDict) -> None:
+    """Checks that the config was made for its task, whose sections it has."""
+    made_for = "detection" if has_key(config, "postprocess") else "classification"
+    if config.task != made_for:
+        raise UsageError(
+            f"config.task={config.task} does not suit the experiment, which is made for"
+            f" {made_for}: choose another experiment instead"
+        )
 
 
 def _check_backbone(config: ConfigDict) -> None:
@@ -94,10 +133,11 @@ def validate(config: ConfigDict) -> None:
     Raises:
       UsageError: naming key, value and remedy.
     """
+    _check_task(config)
     _check_scaling(config)
     _check_reference(config)
     for key, choices in CHOICES.items():
-        if lookup(config, key) not in choices:
+        if has_key(config, key) and lookup(config, key) not in choices:
             raise UsageError(
                 f"config.{key}={lookup(config, key)} is not known: use one of "
                 f"{', '.join(choices)}"
@@ -109,6 +149,8 @@ def validate(config: ConfigDict) -> None:
             " write --config.image_size='(512,640)'"
         )
     for key, (lowest, highest) in LIMITS.items():
+        if not has_key(config, key):
+            continue
         value = lookup(config, key)
         if not lowest <= value <= highest:
             limits = (
@@ -117,6 +159,16 @@ def validate(config: ConfigDict) -> None:
             raise UsageError(
                 f"config.{key}={value} is out of range: set it to {limits}"
             )
+    for key, (what, highest) in RANGES.items():
+        if has_key(config, key):
+            _check_range(config, key, what, highest)
+    if config.task == "detection":
+        _check_levels(config)
+    else:
+        _check_classifier(config)
+
+
+def _check_levels(config: ConfigDict) -> None:
     first, top = config.model.levels
     if first not in FEATURE_LEVELS or top < FEATURE_LEVELS[-1]:
         raise UsageError(
@@ -131,14 +183,31 @@ def validate(config: ConfigDict) -> None:
             f"{2**top} of the top level {top}: use at least {2**top} or fewer levels "
             "(config.model.levels)"
         )
-    for key, highest in RANGES.items():
-        value = tuple(lookup(config, key))
-        if len(value) != 2 or not 0 < value[0] <= value[1] <= highest:
-            most = "" if highest == _ANY else f", at most {highest:g}"
-            raise UsageError(
-                f"config.{key}={value} is no range of scales: write smallest and "
-                f"largest{most}, such as --config.{key}='(0.5,1)'"
-            )
+
+
+def _check_classifier(config: ConfigDict) -> None:
+    if config.model.backbone.name != "efficientnet":
+        raise UsageError(
+            f"config.model.backbone.name={config.model.backbone.name} has no classifier"
+            " here: use efficientnet"
+        )
+    stride = 2 ** FEATURE_LEVELS[-1]
+    if min(config.image_size) < stride:
+        raise UsageError(
+            f"config.image_size={tuple(config.image_size)} is smaller than a cell of "
+            f"the last feature: use at least {stride}"
+        )
+
+
+def _check_range(config: ConfigDict, key: str, what: str, highest: float) -> None:
+    """Checks a smallest and a largest value, both above zero."""
+    values = tuple(lookup(config, key))
+    if len(values) != 2 or not 0 < values[0] <= values[1] <= highest:
+        most = "" if highest == _ANY else f", at most {highest:g}"
+        raise UsageError(
+            f"config.{key}={values} is no range of {what}: write smallest and "
+            f"largest{most}, such as --config.{key}='(0.5,1)'"
+        )
 
 
 _ANY = math.inf
@@ -151,12 +220,13 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "l2_loss": (0, _ANY),
     "loss.alpha": (0, 1),
     "loss.gamma": (0, _ANY),
-    "loss.label_smoothing": (0, 1),
+    "loss.label_smoothing": (0, 0.99),
     "loss.negatives_per_positive": (0, _ANY),
     "loss.delta": (1e-6, _ANY),
     "loss.box_weight": (0, _ANY),
     "class_weights.beta": (0, 1 - 1e-9),
     "model.num_classes": (0, _ANY),
+    "model.dropout": (0, 0.99),
     "model.neck.width": (1, _ANY),
     "model.neck.repeats": (1, _ANY),
     "model.head.repeats": (0, _ANY),
@@ -175,6 +245,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "data.augment.mixup": (0, 1),
     "data.augment.mixup_beta": (1e-3, _ANY),
     "data.sampling.threshold": (1e-6, 1),
+    "data.crop_padding": (0, _ANY),
     "postprocess.max_candidates": (0, _ANY),
     "postprocess.iou_threshold": (0, 1),
     "postprocess.sigma": (1e-6, _ANY),
@@ -188,11 +259,13 @@ LIMITS: Mapping[str, tuple[float, float]] = {
 }
 """Smallest and largest value of what would fail late, or silently mean nothing."""
 
-RANGES: Mapping[str, float] = {
-    "data.jitter": _ANY,
-    "data.augment.crop_side": 1,
+RANGES: Mapping[str, tuple[str, float]] = {
+    "data.jitter": ("scales", _ANY),
+    "data.augment.crop_side": ("shares of a side", 1),
+    "data.crop_area": ("shares of the area", 1),
+    "data.crop_aspect": ("aspects", _ANY),
 }
-"""Pairs of a smallest and a largest share, above 0, and the most it may be."""
+"""Pairs of a smallest and a largest value above 0: of what, and the most it may be."""
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "model.backbone.name": tuple(BACKBONES),
@@ -220,19 +293,20 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 
 def _check_scaling(config: ConfigDict) -> None:
     source, phi = config.scaling.source, config.scaling.phi
+    sources, derived, experiment = _SCALINGS[config.task]
     if source == FREE:
         return
-    if source not in scaling.SOURCES:
+    if source not in sources:
         raise UsageError(
             f"config.scaling.source={source} is not known: use one of "
-            f"{', '.join([*scaling.SOURCES, FREE])}"
+            f"{', '.join([*sources, FREE])}"
         )
-    for key, expected in derived_sizes(scaling.SOURCES[source](phi)).items():
+    for key, expected in derived(sources[source](phi)).items():
         if (found := lookup(config, key)) != expected:
             raise UsageError(
                 f"config.{key}={found} contradicts phi={phi} of the {source}, which "
                 f"sets it to {expected}: give phi to the config file instead "
-                "(experiments/phi.py:PHI), or take every size into your own hands with "
+                f"({experiment}), or take every size into your own hands with "
                 f"--config.scaling.source={FREE}"
             )
 
@@ -247,7 +321,7 @@ def _check_reference(config: ConfigDict) -> None:
             f"{', '.join([*REFERENCES, FREE])}"
         )
     for key, expected in REFERENCES[reference].items():
-        if (found := lookup(config, key)) != expected:
+        if has_key(config, key) and (found := lookup(config, key)) != expected:
             raise UsageError(
                 f"config.{key}={found} contradicts the reference {reference}, which "
                 f"has {expected}: its weights would give other numbers. To have it "

@@ -7,12 +7,14 @@ from ml_collections import ConfigDict
 from efdet_jax import assemble, optim, postprocess, scaling, train
 from efdet_jax import config as config_lib
 from efdet_jax.anchors import anchor_grid
-from efdet_jax.data import sampling
+from efdet_jax.classifier_config import get_classifier_config
+from efdet_jax.data import labelled, sampling
 from efdet_jax.data.augment.chain import Options
 from efdet_jax.data.augment.colour import colour_jitter
 from efdet_jax.data.shapes import Shapes
 from efdet_jax.errors import UsageError
-from efdet_jax.losses import class_weights, detection_loss
+from efdet_jax.losses import class_weights, detection_loss, smoothed_cross_entropy
+from efdet_jax.models.classifier import Classifier
 from efdet_jax.models.detector import BACKBONES, Detector, normalise
 from efdet_jax.models.heads import Head
 from efdet_jax.models.layers import BatchNorm
@@ -23,6 +25,7 @@ from efdet_jax.validation import (
     LIMITS,
     RANGES,
     check_devices,
+    derived_classifier_sizes,
     derived_sizes,
     lookup,
     validate,
@@ -84,6 +87,32 @@ def test_a_section_is_the_arguments_of_one_callable(key, config):
     if key == "model.backbone":
         keys -= {"name", "batch_norm"}
     assert keys == arguments(function) - given
+
+
+def test_sections_of_a_classifier_are_the_arguments_of_its_callables():
+    config = get_classifier_config("table", 0)
+    assert set(config.model) == arguments(Classifier)
+    assert set(config.model.backbone) - {"name", "batch_norm"} == arguments(
+        BACKBONES["efficientnet"]
+    ) - {"style"}
+    assert set(config.loss) == arguments(smoothed_cross_entropy) - {"logits", "classes"}
+    for section in ("optimizer", "normalise", "eval", "checkpoint"):
+        assert set(config[section]) == set(config_lib.get_config("table", 0)[section])
+    given = {"source", "image_size", "batch_size", "seed", "shard"}
+    keys = arguments(labelled.train_batches) | arguments(labelled.eval_batches)
+    assert set(config.data) == keys - given | {"train", "val", "shapes"}
+
+
+@pytest.mark.parametrize("phi", scaling.CLASSIFIERS)
+def test_every_published_classifier_is_valid(phi):
+    for reference in config_lib.REFERENCES:
+        validate(get_classifier_config("table", phi, reference=reference))
+    validate(get_classifier_config("law", phi - 0.5))
+
+
+def test_phi_decides_as_many_keys_as_a_classifier_has_sizes():
+    size = scaling.CLASSIFIERS[3]
+    assert len(derived_classifier_sizes(size)) == len(size)
 
 
 def test_the_model_section_is_the_arguments_of_the_detector(config):
@@ -180,6 +209,8 @@ def test_the_smallest_image_has_one_cell_at_the_top(config):
 
 @pytest.mark.parametrize("key", LIMITS)
 def test_a_number_out_of_its_range_is_refused(key, config):
+    if not config_lib.has_key(config, key):
+        config = get_classifier_config("table", 3)
     config.scaling.source = "free"
     *sections, name = key.split(".")
     section = lookup(config, ".".join(sections)) if sections else config
@@ -205,6 +236,8 @@ def test_levels_must_hold_those_of_the_backbone(levels, config):
 @pytest.mark.parametrize("key", RANGES)
 @pytest.mark.parametrize("value", [(0.5,), (0.9, 0.6), (0.0, 1.0)])
 def test_a_range_has_a_smallest_and_a_largest_share(value, key, config):
+    if not config_lib.has_key(config, key):
+        config = get_classifier_config("table", 3)
     config.update_from_flattened_dict({key: value})
     with pytest.raises(UsageError, match=rf"config.{key}=\(.*--config.{key}='\("):
         validate(config)

@@ -53,6 +53,7 @@ def coco_folder(tmp_path):
 def build(name, coco_folder):
     arguments = {
         "effdet": "efficientdet_d1",
+        "efficientnet_scaling": "width,2",
         "fusion": "softmax,3",
         "necks": "panet",
         "finetune": f"lite0,{coco_folder}",
@@ -128,3 +129,30 @@ def test_a_row_about_imbalance_that_does_not_exist_is_refused():
 def test_a_phi_that_is_no_number_is_refused():
     with pytest.raises(UsageError, match="phi=big"):
         load("phi").get_config("big")
+
+
+@pytest.mark.parametrize("phi", scaling.CLASSIFIERS)
+def test_published_classifiers_are_experiments_with_their_size_in_words(phi):
+    module = load(f"efficientnet_b{phi}")
+    built = module.get_config()
+    size = scaling.CLASSIFIERS[phi]
+    assert built.image_size == (size.image_size,) * 2
+    assert f"{size.image_size} x {size.image_size}" in module.__doc__
+    assert built.model.num_classes == 1000
+
+
+@pytest.mark.parametrize(
+    ("dimension", "key"),
+    [("width", "backbone.width"), ("depth", "backbone.depth"), ("resolution", None)],
+)
+def test_one_dimension_is_scaled_alone(dimension, key):
+    experiment = load("efficientnet_scaling")
+    small, large = (experiment.get_config(f"{dimension},{factor}") for factor in (1, 2))
+    if key is None:
+        assert large.image_size == tuple(2 * side for side in small.image_size)
+        large.image_size = small.image_size
+    else:
+        name = key.rpartition(".")[2]
+        assert large.model.backbone[name] == 2 * small.model.backbone[name]
+        large.model.backbone[name] = small.model.backbone[name]
+    assert large.to_dict() == small.to_dict()

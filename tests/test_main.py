@@ -13,6 +13,7 @@ from efdet_jax import main, train
 
 ROOT = pathlib.Path(__file__).parents[1]
 D3 = f"--config={ROOT}/experiments/d3.py"
+B0 = f"--config={ROOT}/experiments/efficientnet_b0.py"
 QUICKSTART = f"--config={ROOT}/experiments/quickstart.py"
 OWN_DATA = f"--config={ROOT}/experiments/own_data.py"
 PHI = f"--config={ROOT}/experiments/phi.py"
@@ -180,6 +181,34 @@ MISTAKES = {
     "no model of effdet": (
         (f"--config={ROOT}/experiments/effdet.py:d0",),
         ("'d0'", "tf_efficientdet_d0"),
+    ),
+    "a detector for another task": (
+        (D3, "--config.task=classification"),
+        ("config.task=classification", "made for detection"),
+    ),
+    "a classifier of another size": (
+        (B0, "--config.image_size=(200,200)"),
+        ("config.image_size=(200, 200)", "phi=0", "experiments/efficientnet_bPHI.py"),
+    ),
+    "a classifier on a backbone that has none": (
+        (B0, "--config.model.backbone.name=resnet"),
+        ("config.model.backbone.name=resnet", "not depth, lite"),
+    ),
+    "a classifier that forgets everything": (
+        (B0, "--config.model.dropout=1", FREE),
+        ("config.model.dropout=1", "0.99"),
+    ),
+    "crops larger than the image": (
+        (B0, "--config.data.crop_area=(0.5,2.0)"),
+        ("config.data.crop_area=(0.5, 2.0)", "shares of the area"),
+    ),
+    "an image smaller than a cell": (
+        (B0, FREE, "--config.image_size=(31,64)"),
+        ("config.image_size=(31, 64)", "32"),
+    ),
+    "images without a class": (
+        (B0, "--config.data.train=shapes:train"),
+        ("config.data.train=shapes:train", "crops:SPLIT"),
     ),
     "evaluation of nothing": (
         (QUICKSTART, "--mode=eval", "--workdir=empty"),

@@ -1,24 +1,44 @@
-"""A neck that no other test trains learns eight images by heart."""
+"""Every neck, every fusion and RetinaNet learn eight drawn images by heart."""
 
 import pytest
-import tiny
 
-from efdet_jax import train
+from efdet_jax import comparisons, recipes, train
+from efdet_jax.models.fusion import CHOICES
+from efdet_jax.models.necks import NECKS
+
+PAIRS = [
+    ("fpn", "sum"),
+    ("panet", "softmax"),
+    ("quad_fpn", "unbounded"),
+    ("dense_fpn", "fast"),
+    ("bifpn", "fast"),
+    ("bifpn_without_edge", "sum"),
+    ("bifpn_with_ends", "softmax"),
+    ("nas_fpn", "sum"),
+]
+
+
+def test_every_neck_and_every_fusion_is_among_them():
+    """The others, and the published detectors: scripts/overfit.py."""
+    assert {neck for neck, _ in PAIRS} == set(NECKS)
+    assert {fusion for _, fusion in PAIRS} == set(CHOICES)
 
 
 @pytest.mark.slow
-def test_a_nas_fpn_finds_what_it_was_shown(tmp_path):
-    config = tiny.get_config()
-    config.image_size = (128, 128)
-    config.model.levels = (3, 7)
-    config.model.backbone.width = 0.35
-    config.model.neck.width = 24
-    config.model.neck.name = "nas_fpn"
-    config.data.shapes.num_train = 8
-    config.data.flip = False
-    config.data.jitter = (1.0, 1.0)
-    config.data.val = config.data.train
-    config.eval.pictures = 0
-    config.steps = 240
-    config.optimizer.warmup_steps = 20
+@pytest.mark.parametrize(("neck", "fusion"), PAIRS)
+def test_a_neck_finds_what_it_was_shown(neck, fusion, tmp_path):
+    config = recipes.get_small_config(-4.0)
+    config.model.neck.name = neck
+    config.model.neck.fusion = fusion
+    config = recipes.get_memory_config(config, top_level=7 if neck == "nas_fpn" else 6)
+    assert train.train(config, tmp_path)["AP"] > 0.9
+
+
+@pytest.mark.slow
+def test_a_retinanet_finds_what_it_was_shown(tmp_path):
+    config = recipes.get_memory_config(
+        comparisons.get_retinanet_config(50), top_level=6
+    )
+    config.steps = config.eval.every = config.checkpoint.every = 100
+    config.optimizer.learning_rate = 1e-3
     assert train.train(config, tmp_path)["AP"] > 0.9

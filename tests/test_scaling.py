@@ -179,3 +179,78 @@ def test_table_and_law_differ_exactly_where_listed(phi):
             if isinstance(value, float):
                 same = math.isclose(value, expected, rel_tol=1e-9)
             assert same, name
+
+
+# EfficientNet (arXiv 1905.11946) section 5.2 gives 0.2 at B0 and 0.5 at B7;
+# tensorflow/tpu, models/official/efficientnet, efficientnet_builder.py the others.
+DROPOUTS = {0: 0.2, 1: 0.2, 2: 0.3, 3: 0.3, 4: 0.4, 5: 0.4, 6: 0.5, 7: 0.5}
+
+
+def test_classifiers_are_the_published_ones():
+    assert {phi: size.dropout for phi, size in scaling.CLASSIFIERS.items()} == DROPOUTS
+    for phi, size in scaling.CLASSIFIERS.items():
+        width, depth, resolution = BACKBONES[f"b{phi}"]
+        assert size[:3] == (resolution, width, depth)
+
+
+def test_the_law_of_classifiers_meets_the_table_at_b0_and_in_dropout_at_b7():
+    assert scaling.classifier_law(0) == scaling.CLASSIFIERS[0]
+    assert scaling.classifier_law(7).dropout == pytest.approx(0.5)
+
+
+def test_the_smallest_classifier_still_has_a_cell_and_no_negative_dropout():
+    size = scaling.classifier_law("-20")
+    assert size.image_size == 32
+    assert size.dropout == 0
+
+
+@pytest.mark.parametrize("phi", [8, -1, "b0"])
+def test_a_classifier_that_was_not_published_is_refused_with_the_way_out(phi):
+    with pytest.raises(UsageError, match=f"phi={phi} .* law"):
+        scaling.classifier_table(phi)
+
+
+def test_the_grid_of_bases_is_all_that_a_plain_search_finds():
+    hundredths = range(100, 255, 5)
+    expected = {
+        (a / 100, b / 100, c / 100)
+        for a, b, c in itertools.product(hundredths, repeat=3)
+        # In integers: 1.9 to 2.1 in units of 1e-10.
+        if 19 * 10**9 <= a * b**2 * c**2 <= 21 * 10**9
+    }
+    found = scaling.candidate_bases(step=0.05, tolerance=0.1)
+    assert {tuple(bases) for bases in found} == expected
+    assert len(found) == len(expected)
+    published = (scaling.ALPHA, scaling.BETA, scaling.GAMMA)
+    assert published in expected
+
+
+def test_a_finer_grid_holds_the_coarser_one():
+    coarse, fine = (
+        scaling.candidate_bases(step=step, tolerance=0.1) for step in (0.1, 0.05)
+    )
+    assert set(coarse) < set(fine)
+
+
+@pytest.mark.parametrize(
+    ("text", "factors"),
+    [
+        ("width,2", (2, 1, 1)),
+        ("depth,0.5", (1, 0.5, 1)),
+        ("resolution,1.5", (1, 1, 1.5)),
+        ("depth,1.2,width,1.1,resolution,1.15", (1.1, 1.2, 1.15)),
+    ],
+)
+def test_dimensions_are_scaled_alone_or_together(text, factors):
+    found = scaling.dimension_factors(text)
+    assert tuple(found[name] for name in ("width", "depth", "resolution")) == factors
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "width", "width,", "height,2", "width,-1", "width,2,depth", "width,inf"],
+)
+def test_a_scaling_of_nothing_is_refused_in_one_line(text):
+    with pytest.raises(UsageError, match="no dimension and factor: write") as raised:
+        scaling.dimension_factors(text)
+    assert "\n" not in str(raised.value)

@@ -10,6 +10,7 @@ from absl import logging
 
 from efdet_jax.data.coco import Coco
 from efdet_jax.data.files import read_bytes
+from efdet_jax.data.scene_crops import SceneCrops
 from efdet_jax.data.shapes import Shapes
 from efdet_jax.data.source import Source
 from efdet_jax.data.voc import Voc
@@ -38,7 +39,9 @@ def open_source(
         "coco:ANNOTATIONS.json,IMAGES", a COCO file and the folder of its images;
         "voc:FOLDER,SPLIT", a Pascal VOC folder;
         "tfds:NAME,SPLIT", a data set that TFDS has prepared as ArrayRecord;
+        "tfds_classes:NAME,SPLIT", one such whose images have a class instead of boxes;
         "shapes:SPLIT", the drawn data set;
+        "crops:SPLIT", its objects one by one, cut out of scenes twice the size;
         "FOLDER,SPLIT", a COCO or VOC folder in a usual layout, told from its contents.
       image_size: Height and width in which "shapes" are drawn.
       shapes: `num_train` and `num_val`, the images of each split of "shapes", and the
@@ -74,6 +77,21 @@ def _open_tfds(request: _Request) -> Source:
 
     name, split = _two(request.arguments, "tfds:NAME,SPLIT")
     return Tfds(name, split)
+
+
+def _open_tfds_classes(request: _Request) -> Source:
+    from efdet_jax.data.tfds import TfdsClasses  # Imported by those who use it only.
+
+    name, split = _two(request.arguments, "tfds_classes:NAME,SPLIT")
+    return TfdsClasses(name, split)
+
+
+def _open_crops(request: _Request) -> Source:
+    # An object of half the scene's side then fills the input with pixels of its own.
+    height, width = request.image_size
+    return SceneCrops(
+        _open_shapes(request._replace(image_size=(2 * height, 2 * width)))
+    )
 
 
 def _open_shapes(request: _Request) -> Source:
@@ -180,7 +198,9 @@ SOURCES: dict[str, Callable[[_Request], Source]] = {
     "coco": _open_coco,
     "voc": _open_voc,
     "tfds": _open_tfds,
+    "tfds_classes": _open_tfds_classes,
     "shapes": _open_shapes,
+    "crops": _open_crops,
     "": _open_folder,
 }
 """What may stand before the colon; the empty one is a bare FOLDER,SPLIT."""

@@ -1,12 +1,7 @@
-"""From a source of images to padded batches: shuffled for training, in order to score.
-
-Grain's threads load and transform single images, `num_threads` at a time. What a batch
-holds depends on the seed and its number alone, so a stopped run resumes exactly and
-the images of one global batch are the same on any number of hosts.
-"""
+"""From a source of images to padded batches, to train on or to score."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import grain
@@ -18,10 +13,8 @@ from efdet_jax.data.augment.chain import Options, augmented
 from efdet_jax.data.augment.example import load
 from efdet_jax.data.augment.geometry import Frame
 from efdet_jax.data.source import Source
+from efdet_jax.data.streams import Batching, in_order, shuffled
 from efdet_jax.structures import BACKGROUND, Batch
-
-_PREFETCHED_BATCHES = 2
-"""Batches of images kept ready, so that one slow decode does not stop the device."""
 
 
 class _Row(NamedTuple):
@@ -87,11 +80,9 @@ def train_batches(
         flip=flip,
         options=Options(**augment),
     )
-    index, count = shard
-    stream = sampling.order(len(source), repeats, seed=seed)
-    # Randomness is tied to the place in the global stream, so slice after it.
-    examples = stream.random_map(draw)[index::count]
-    return _batched(examples, batch_size=batch_size, num_threads=num_threads)
+    batching = Batching(Batch, batch_size, num_threads, shard)
+    order = sampling.order(len(source), repeats, seed=seed)
+    return shuffled(draw, order, batching)
 
 
 def eval_batches(
@@ -129,25 +120,8 @@ def eval_batches(
         pad_colour=pad_colour,
         max_boxes=max_boxes,
     )
-    index, count = shard
-    global_batch = batch_size * count
-    padded_length = -(-len(source) // global_batch) * global_batch
-    examples = grain.MapDataset.range(padded_length).map(load)[index::count]
-    return _batched(examples, batch_size=batch_size, num_threads=num_threads)
-
-
-def _batched(
-    examples: grain.MapDataset, *, batch_size: int, num_threads: int
-) -> grain.DatasetIterator:
-    options = grain.ReadOptions(
-        num_threads=num_threads,
-        prefetch_buffer_size=_PREFETCHED_BATCHES * batch_size if num_threads else 0,
-    )
-    return iter(examples.to_iter_dataset(options).batch(batch_size, batch_fn=_to_batch))
-
-
-def _to_batch(examples: Sequence[_Row]) -> Batch:
-    return Batch(*(np.stack(column) for column in zip(*examples, strict=True)))
+    batching = Batching(Batch, batch_size, num_threads, shard)
+    return in_order(load, len(source), batching)
 
 
 def _drawn(

@@ -12,6 +12,7 @@ from tensorflow_datasets.core import read_only_builder
 
 from efdet_jax.data.files import decode_image, image_size
 from efdet_jax.data.labels import COCO, contiguous
+from efdet_jax.data.whole import whole_image
 from efdet_jax.errors import UsageError
 from efdet_jax.structures import Annotations
 
@@ -38,20 +39,7 @@ class Tfds:
         self._split = split
         builder = _find(name)
         _check_features(name, builder.info.features)
-        try:
-            self._records = builder.as_data_source(
-                split=split, decoders={"image": tfds.decode.SkipDecoding()}
-            )
-        except ValueError as error:
-            splits = ", ".join(builder.info.splits)
-            raise UsageError(
-                f"tfds {name}: has no split {split!r}; those that exist: {splits}"
-            ) from error
-        except NotImplementedError as error:
-            raise UsageError(
-                f"tfds {name}: is prepared as {builder.info.file_format}, which has no"
-                f" random access; run: {_build_command(name)}"
-            ) from error
+        self._records = _records(builder, name, split)
         names = builder.info.features["objects"]["label"].names
         is_coco = names == list(COCO.names)
         self.labels = COCO if is_coco else contiguous(dict(enumerate(names, start=1)))
@@ -86,6 +74,68 @@ class Tfds:
 
     def _title(self, i: int) -> str:
         return f"tfds {self._name}, split {self._split}, image {i}"
+
+
+class TfdsClasses:
+    """One split of a prepared TFDS data set with a class per image; a `Source`.
+
+    The id of label `j` is `j + 1`.
+    """
+
+    def __init__(self, name: str, split: str):
+        """Opens the files; nothing is ever downloaded.
+
+        Args:
+          name: A TFDS name such as "imagenet2012" or "cifar10:3.0.2".
+          split: A TFDS split, slices included.
+
+        Raises:
+          UsageError: The data set is not prepared as ArrayRecord, has no such split or
+            no class per image.
+        """
+        self._title = f"tfds {name}, split {split}"
+        builder = _find(name)
+        features = builder.info.features
+        if not {"image", "label"} <= set(features):
+            raise UsageError(
+                f"tfds {name}: has no image and label where classification needs them,"
+                f" only {sorted(features)}; choose a data set of classified images"
+            )
+        self._records = _records(builder, name, split)
+        names = features["label"].names
+        self.labels = contiguous(dict(enumerate(names, start=1)))
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def image(self, i: int) -> UInt8[np.ndarray, "h w 3"]:
+        """Decodes image `i`, RGB."""
+        encoded = self._records[i]["image"]
+        return decode_image(encoded, name=f"{self._title}, image {i}")
+
+    def annotations(self, i: int) -> Annotations:
+        """Gives the class of image `i`; of the image, only the header is read."""
+        record = self._records[i]
+        size = image_size(record["image"], name=f"{self._title}, image {i}")
+        return whole_image(i, *size, int(record["label"]))
+
+
+def _records(builder: tfds.core.DatasetBuilder, name: str, split: str) -> Any:
+    """Opens the records of a split, images left encoded."""
+    try:
+        return builder.as_data_source(
+            split=split, decoders={"image": tfds.decode.SkipDecoding()}
+        )
+    except ValueError as error:
+        splits = ", ".join(builder.info.splits)
+        raise UsageError(
+            f"tfds {name}: has no split {split!r}; those that exist: {splits}"
+        ) from error
+    except NotImplementedError as error:
+        raise UsageError(
+            f"tfds {name}: is prepared as {builder.info.file_format}, which has no"
+            f" random access; run: {_build_command(name)}"
+        ) from error
 
 
 def _find(name: str) -> tfds.core.DatasetBuilder:

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,6 +15,7 @@ from efdet_jax.models.heads import Head
 from efdet_jax.models.layers import ACTIVATIONS, CONVS, NORMS, Style
 from efdet_jax.models.pyramid import Neck
 from efdet_jax.models.resnet import ResNet
+from efdet_jax.models.sections import Section, network_arguments
 from efdet_jax.structures import Outputs
 
 BACKBONES = {"efficientnet": EfficientNet, "resnet": ResNet}
@@ -112,31 +113,19 @@ class Detector(nn.Module):
         )
 
 
-class Section(Protocol):
-    """A part of a config, as `ml_collections.ConfigDict` is one."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the values by key, sections as dicts."""
-        ...
-
-
 def create(section: Section) -> Detector:
     """Returns the detector that a config's `model` section describes.
 
     Raises:
-      ValueError: its `num_classes` is 0, which leaves the number to the data.
+      ValueError: see `network_arguments`.
     """
-    arguments = section.to_dict()
-    if not arguments["num_classes"]:
-        raise ValueError(
-            "config.model.num_classes=0 leaves the number to the data: set it"
-        )
+    arguments = network_arguments(section)
     anchors = arguments.pop("anchors")
     num_anchors = anchors["octaves"] * len(anchors["aspect_ratios"])
     return Detector(num_anchors=num_anchors, **arguments)
 
 
-def abstract_variables(model: Detector, image_size: tuple[int, int]) -> dict:
+def abstract_variables(model: nn.Module, image_size: tuple[int, int]) -> dict:
     """Returns the shapes of `params` and `batch_stats`; computes nothing."""
     image = jax.ShapeDtypeStruct((1, *image_size, 3), jnp.float32)
     init = functools.partial(model.init, train=False)

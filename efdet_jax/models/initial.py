@@ -43,6 +43,11 @@ def _fan_in_truncated_normal(rng: np.random.Generator, shape: Shape) -> np.ndarr
     return values * np.sqrt(1.0 / _fans(shape)[0]) / 0.87962566
 
 
+def _fan_in_uniform(rng: np.random.Generator, shape: Shape) -> np.ndarray:
+    limit = 1 / np.sqrt(_fans(shape)[0])
+    return rng.uniform(-limit, limit, shape)
+
+
 def _zeros(rng: np.random.Generator, shape: Shape) -> np.ndarray:
     del rng
     return np.zeros(shape)
@@ -54,7 +59,8 @@ def _ones(rng: np.random.Generator, shape: Shape) -> np.ndarray:
 
 
 RULES: tuple[tuple[str, Draw], ...] = (
-    (r"^backbone/.*kernel$", _fan_out_normal),
+    (r"^(backbone/.*|head/conv/)kernel$", _fan_out_normal),
+    (r"^head/predict/kernel$", _fan_in_uniform),
     (r"^neck/.*kernel$", _glorot_uniform),
     (r"_head/.*kernel$", _fan_in_truncated_normal),
     (r"(scale|var|_weights)$", _ones),
@@ -63,27 +69,30 @@ RULES: tuple[tuple[str, Draw], ...] = (
 """The first rule whose pattern is found in a parameter's path draws it.
 
 Source: the defaults of google/automl, measured there: the depthwise kernels of heads
-are tiny (fan in counts all channels), those of the backbone are not.
+are tiny (fan in counts all channels), those of the backbone are not. Of the classifier:
+tensorflow/tpu, efficientnet_model.py; but its predictor's reach is 1 / sqrt(classes),
+much too far for few of them. That of the inputs is about the same for 1000.
 """
 
 
 def initial_variables(
-    shapes: Tree, *, seed: int, foreground_prior: float
+    shapes: Tree, *, seed: int, foreground_prior: float | None
 ) -> dict[str, Tree]:
-    """Returns values for the `params` and `batch_stats` of a detector, as NumPy arrays.
+    """Returns values for the `params` and `batch_stats` of a network, as NumPy arrays.
 
     Args:
       shapes: from `detector.abstract_variables`.
       seed: of every draw.
       foreground_prior: what the class head says of any anchor and class at first.
-        Source: RetinaNet section 4.1, pi.
+        Source: RetinaNet section 4.1, pi. None for a network without such a head.
     """
 
     def value(
         path: tuple[jax.tree_util.DictKey, ...], leaf: jax.ShapeDtypeStruct
     ) -> np.ndarray:
         name = "/".join(str(key.key) for key in path[1:])
-        if re.fullmatch(r"class_head/predict/(pointwise/)?bias", name):
+        has_prior = foreground_prior is not None
+        if has_prior and re.fullmatch(r"class_head/predict/(pointwise/)?bias", name):
             bias = -np.log((1 - foreground_prior) / foreground_prior)
             return np.full(leaf.shape, bias, leaf.dtype)
         draw = next(draw for pattern, draw in RULES if re.search(pattern, name))

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from efdet_jax.data.labels import LabelMap, labels_of_predictor
+from efdet_jax.data.labels import LabelMap
 from efdet_jax.errors import UsageError
 from efdet_jax.models.initial import initial_variables
 from efdet_jax.structures import Tree
@@ -22,6 +22,7 @@ from efdet_jax.weights.names.families import TFLITE, guess
 from efdet_jax.weights.opening import (
     Weights,
     anchors_per_cell,
+    known_classes,
     layout_of,
     num_predicted,
     path_of,
@@ -84,7 +85,7 @@ def fill(
       weights: from `open_weights`.
       shapes: of the model's variables, from `abstract_variables`.
       labels: the model's classes, if they are known.
-      config: for `seed`, `foreground_prior` and the `init_from_…` keys.
+      config: for `seed`, `foreground_prior` if any, and the `init_from_…` keys.
 
     Raises:
       UsageError: a variable is missing in the file, has another shape or is not a
@@ -92,11 +93,12 @@ def fill(
         for; and config.init_from_ignore does not name them.
     """
     variables = initial_variables(
-        shapes, seed=config.seed, foreground_prior=config.foreground_prior
+        shapes, seed=config.seed, foreground_prior=config.get("foreground_prior")
     )
     family, layout = weights.family, layout_of(config)
     is_ignored = re.compile(config.init_from_ignore or _NOTHING).match
     change = _predictor_change(weights, labels, config)
+    predictor_path = predictor.PATHS[config.task]
     loaded, initial, used = dict[str, int](), dict[str, str](), set[str]()
 
     def value(path: tuple[Any, ...], before: np.ndarray) -> np.ndarray:
@@ -110,7 +112,7 @@ def fill(
             initial[name] = f"{family.name} has none"
             return before
         theirs = _arrays(weights, name, names)
-        if change is not None and name.startswith(predictor.PATH):
+        if change is not None and name.startswith(predictor_path):
             initial[name] = change.reason
             return change.values(weights, before, theirs)
         array = family.arrange(theirs, before.shape)
@@ -200,7 +202,7 @@ def _predictor_change(
 ) -> _PredictorChange | None:
     """Returns what happens to the class predictor, None if it is simply loaded."""
     theirs = num_predicted(weights, config)
-    known = weights.labels or labels_of_predictor(theirs)
+    known = known_classes(weights, config)
     if labels is None or not theirs:
         return None
     if known is None:

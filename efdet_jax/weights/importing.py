@@ -1,4 +1,4 @@
-"""Published weights, and our own, as the variables of a detector.
+"""Published weights, and our own, as the variables of a network.
 
 This starts a run; it does not resume one.
 """
@@ -8,11 +8,11 @@ import pathlib
 
 from ml_collections import ConfigDict
 
-from efdet_jax.data.labels import labels_of_predictor
-from efdet_jax.models.detector import abstract_variables, create
+from efdet_jax.models.detector import abstract_variables
+from efdet_jax.models.networks import NETWORKS
 from efdet_jax.structures import Tree
 from efdet_jax.weights.filling import fill
-from efdet_jax.weights.opening import Weights, classes_of, open_weights
+from efdet_jax.weights.opening import Weights, classes_of, open_weights, usual_labels
 
 _LOG = logging.getLogger(__name__)
 
@@ -41,8 +41,9 @@ def imported(weights: Weights, config: ConfigDict) -> dict[str, Tree]:
     section = config.model.copy_and_resolve_references()
     if not section.num_classes:
         section.num_classes = classes_of(weights, config).num_classes
-    shapes = abstract_variables(create(section), tuple(config.image_size))
-    labels = labels_of_predictor(section.num_classes)
+    network = NETWORKS[config.task](section)
+    shapes = abstract_variables(network, tuple(config.image_size))
+    labels = usual_labels(section.num_classes, config)
     variables, report = fill(weights, shapes, labels, config)
     _LOG.info("%s", report.table())
     return variables

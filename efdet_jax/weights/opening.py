@@ -12,12 +12,18 @@ from ml_collections import ConfigDict
 from efdet_jax.checkpoint import read_latest
 from efdet_jax.data.labels import LabelMap, labels_of_predictor
 from efdet_jax.errors import UsageError
-from efdet_jax.models.efficientnet import stage_repeats
+from efdet_jax.models.efficientnet import FEATURE_LEVELS, stage_repeats
 from efdet_jax.models.resnet import STAGES
 from efdet_jax.structures import Tree
 from efdet_jax.weights import predictor
 from efdet_jax.weights.files.reading import read
-from efdet_jax.weights.names.families import OURS, TFLITE, Family, recognise
+from efdet_jax.weights.names.families import (
+    OUR_CLASSIFIER,
+    OURS,
+    TFLITE,
+    Family,
+    recognise,
+)
 from efdet_jax.weights.names.naming import Layout
 
 LABELS = "efdet_jax.labels"
@@ -63,7 +69,9 @@ def _open_workdir(path: pathlib.Path) -> Weights:
     if latest is None:
         raise UsageError(f"{path}: has no checkpoint: train there first")
     labels = LabelMap.from_json(latest.progress["labels"])
-    return Weights(path, OURS, flat_variables(latest.state["ema"]), labels)
+    arrays = flat_variables(latest.state["ema"])
+    family = OUR_CLASSIFIER if OUR_CLASSIFIER.is_this(arrays) else OURS
+    return Weights(path, family, arrays, labels)
 
 
 def flat_variables(variables: Mapping[str, Tree]) -> dict[str, np.ndarray]:
@@ -83,7 +91,7 @@ def classes_of(weights: Weights, config: ConfigDict) -> LabelMap:
     Raises:
       UsageError: the file does not say.
     """
-    labels = weights.labels or labels_of_predictor(num_predicted(weights, config))
+    labels = known_classes(weights, config)
     if labels is None:
         raise UsageError(
             f"{weights.path}: does not say which classes it knows: set "
@@ -92,16 +100,32 @@ def classes_of(weights: Weights, config: ConfigDict) -> LabelMap:
     return labels
 
 
+def known_classes(weights: Weights, config: ConfigDict) -> LabelMap | None:
+    """Returns the classes that a file says, or that its like has; None if unknown."""
+    return weights.labels or usual_labels(num_predicted(weights, config), config)
+
+
+def usual_labels(num_classes: int, config: ConfigDict) -> LabelMap | None:
+    """Returns what a published network with so many classes tells apart, if known.
+
+    A classifier with as many classes as COCO tells something else apart.
+    """
+    return labels_of_predictor(num_classes) if config.task == "detection" else None
+
+
 def num_predicted(weights: Weights, config: ConfigDict) -> int:
     """Returns how many classes the file's predictor has, 0 if it has no predictor."""
-    names = weights.family.names(f"{predictor.PATH}/bias", layout_of(config))
+    path = f"{predictor.PATHS[config.task]}/bias"
+    names = weights.family.names(path, layout_of(config))
     if not names or names[0] not in weights.arrays:
         return 0
     return weights.arrays[names[0]].size // anchors_per_cell(config)
 
 
 def anchors_per_cell(config: ConfigDict) -> int:
-    """Returns how many anchors each cell of a level has."""
+    """Returns how often the predictor says each class: for each anchor of a cell."""
+    if config.task == "classification":
+        return 1
     return config.model.anchors.octaves * len(config.model.anchors.aspect_ratios)
 
 
@@ -112,4 +136,7 @@ def layout_of(config: ConfigDict) -> Layout:
         stages = stage_repeats(backbone.depth, lite=backbone.lite)
     else:
         stages = STAGES[backbone.depth]
-    return Layout(backbone.name, stages, tuple(config.model.levels))
+    levels = (FEATURE_LEVELS[0], FEATURE_LEVELS[-1])
+    if config.task == "detection":
+        levels = tuple(config.model.levels)
+    return Layout(backbone.name, stages, levels)

@@ -7,8 +7,11 @@ from jaxtyping import Float
 
 from efdet_jax.data.labels import LabelMap, correspondence
 
-PATH = "class_head/predict/pointwise"
-"""The one layer of a detector whose size is the number of classes."""
+PATHS = {
+    "detection": "class_head/predict/pointwise",
+    "classification": "head/predict",
+}
+"""The one layer of a network whose size is the number of classes, by its task."""
 
 
 def shared_classes(ours: LabelMap, theirs: LabelMap) -> dict[int, int]:

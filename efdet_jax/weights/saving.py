@@ -9,16 +9,17 @@ from efdet_jax.structures import Tree
 from efdet_jax.weights.opening import LABELS, flat_variables
 
 
-def save(path: pathlib.Path, variables: Mapping[str, Tree], labels: LabelMap) -> None:
+def save(
+    path: pathlib.Path, variables: Mapping[str, Tree], labels: LabelMap | None
+) -> None:
     """Writes `params` and `batch_stats` as safetensors, by our paths.
 
     Args:
       path: of the file; replaced if it exists.
-      variables: of a detector.
-      labels: its classes.
+      variables: of a network.
+      labels: its classes, if they are known.
     """
     from safetensors.numpy import save_file  # Needed by few commands.
 
-    save_file(
-        flat_variables(variables), path, metadata={LABELS: json.dumps(labels.to_json())}
-    )
+    metadata = {LABELS: json.dumps(labels.to_json())} if labels else None
+    save_file(flat_variables(variables), path, metadata=metadata)

@@ -10,6 +10,7 @@ import pytest
 from efdet_jax.data import datasets
 from efdet_jax.data.coco import Coco
 from efdet_jax.data.datasets import SOURCES, open_source
+from efdet_jax.data.scene_crops import SceneCrops
 from efdet_jax.data.shapes import Shapes
 from efdet_jax.data.voc import Voc
 from efdet_jax.errors import UsageError
@@ -67,13 +68,15 @@ def test_every_prefix_opens_its_kind_of_source(tmp_path):
         "coco": open_(f"coco:{tmp_path}/boxes.json,{tmp_path}"),
         "voc": open_(f"voc:{tmp_path}/voc,train"),
         "shapes": open_("shapes:val"),
+        "crops": open_("crops:val"),
         "": open_(f"{tmp_path}/voc,train"),
     }
-    kinds = {"coco": Coco, "voc": Voc, "shapes": Shapes, "": Voc}
+    kinds = {"coco": Coco, "voc": Voc, "shapes": Shapes, "crops": SceneCrops, "": Voc}
     assert {prefix: type(source) for prefix, source in opened.items()} == kinds
-    with pytest.raises(UsageError, match="tfds build absent_name"):
-        open_("tfds:absent_name:1.0.0,train")
-    assert {*opened, "tfds"} == set(SOURCES)
+    for prefix in ("tfds", "tfds_classes"):
+        with pytest.raises(UsageError, match="tfds build absent_name"):
+            open_(f"{prefix}:absent_name:1.0.0,train")
+    assert {*opened, "tfds", "tfds_classes"} == set(SOURCES)
 
 
 def test_shapes_are_drawn_at_the_size_of_the_network_input():
@@ -152,7 +155,10 @@ def test_a_folder_name_may_hold_commas_and_colons(tmp_path):
 @pytest.mark.parametrize(
     ("spec", "complaint"),
     [
-        ("yolo:somewhere", "unknown prefix 'yolo'; use coco:, voc:, tfds:, shapes:"),
+        (
+            "yolo:somewhere",
+            "unknown prefix 'yolo'; use coco:, voc:, tfds:, tfds_classes:, shapes:",
+        ),
         ("voc:somewhere", "has not two parts; write voc:FOLDER,SPLIT"),
         ("somewhere", "has not two parts; write FOLDER,SPLIT"),
         ("", "has not two parts"),

@@ -11,7 +11,8 @@ import pytest
 import tensorflow_datasets as tfds
 
 from efdet_jax.data.labels import COCO
-from efdet_jax.data.tfds import Tfds, _check_features
+from efdet_jax.data.tfds import Tfds, TfdsClasses, _check_features
+from efdet_jax.data.whole import check_whole
 from efdet_jax.errors import UsageError
 
 BOX = (0.1, 0.2, 0.5, 0.9)
@@ -71,6 +72,35 @@ def write(folder, name, *, labels, marks, image_key):
     Tiny(data_dir=folder, file_format="array_record").download_and_prepare()
 
 
+def write_classes(folder, name, *, labels):
+    """Prepares a data set like imagenet2012: image i is of label i % 3."""
+
+    class Tiny(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            features = {
+                "image": tfds.features.Image(),
+                "label": tfds.features.ClassLabel(names=labels),
+                "file_name": tfds.features.Text(),
+            }
+            return tfds.core.DatasetInfo(
+                builder=self, features=tfds.features.FeaturesDict(features)
+            )
+
+        def _split_generators(self, dl_manager):
+            return {split: self._generate_examples() for split in ("train", "test")}
+
+        def _generate_examples(self):
+            for i, pixels in enumerate(PIXELS):
+                encoded = cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
+                image = io.BytesIO(encoded)
+                yield i, {"image": image, "label": i % 3, "file_name": f"{i}.png"}
+
+    Tiny.name = name
+    Tiny(data_dir=folder, file_format="array_record").download_and_prepare()
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tfds")
@@ -79,6 +109,7 @@ def folder(tmp_path_factory):
     write(folder, "coco_like", labels=list(COCO.names), **like_coco)
     write(folder, "voc_like", labels=THREE, **like_voc)
     write(folder, "old", labels=THREE, **like_voc)
+    write_classes(folder, "imagenet_like", labels=THREE)
     info = folder / "old" / "1.0.0" / "dataset_info.json"  # Really written needs TF.
     info.write_text(info.read_text().replace("array_record", "tfrecord"))
     tfds.core.add_data_dir(folder)
@@ -181,3 +212,24 @@ def test_reading_does_not_import_tensorflow(folder):
     )
     environment = {**os.environ, "TFDS_DATA_DIR": str(folder)}
     subprocess.run([sys.executable, "-c", script], env=environment, check=True)
+
+
+def test_classes_of_images_are_those_written(folder):
+    source = TfdsClasses("imagenet_like", "train")
+    assert source.labels == ((1, 2, 3), tuple(THREE))
+    assert len(source) == len(PIXELS)
+    check_whole(source, "imagenet_like")
+    # TFDS shuffles as it writes; the height tells which is which.
+    for i in range(len(source)):
+        image, said = source.image(i), source.annotations(i)
+        which = said.height - 20
+        np.testing.assert_array_equal(image, PIXELS[which])
+        assert said.classes.tolist() == [which % 3]
+        np.testing.assert_array_equal(said.boxes, [[0, 0, said.height, said.width]])
+
+
+def test_a_data_set_of_boxes_has_no_class_per_image(folder):
+    with pytest.raises(UsageError, match="tfds voc_like: has no image and label"):
+        TfdsClasses("voc_like", "train")
+    with pytest.raises(UsageError, match="no split 'val'"):
+        TfdsClasses("imagenet_like", "val")

@@ -11,10 +11,13 @@ import pytest
 
 from efdet_jax import config as config_lib
 from efdet_jax import models
+from efdet_jax.classifier_config import get_classifier_config
+from efdet_jax.models.classifier import create as create_classifier
 from efdet_jax.models.detector import abstract_variables
 from efdet_jax.models.efficientnet import stage_repeats
 from efdet_jax.weights.names import families
 from efdet_jax.weights.names.naming import Layout
+from efdet_jax.weights.opening import layout_of
 
 RECORDS = pathlib.Path(__file__).parents[1] / "goldens/names.json.gz"
 
@@ -126,6 +129,31 @@ def test_every_variable_of_a_backbone_finds_its_array_and_only_the_classifier_is
     check_all_found(arrays, *BACKBONES[name], families.BACKBONE, unused=CLASSIFIER)
 
 
+@pytest.mark.parametrize("name", slow_if_large(BACKBONES))
+def test_every_variable_of_a_classifier_finds_its_array_and_no_weight_is_left(name):
+    _, (_, phi, reference) = BACKBONES[name]
+    config = get_classifier_config("table", phi, reference=reference)
+    config.model.num_classes = 1000
+    config.model.backbone.lite = "lite" in name
+    variables = abstract_variables(create_classifier(config.model), (64, 64))
+    leaves = jax.tree_util.tree_leaves_with_path(variables)
+    layout = layout_of(config)
+    arrays = arrays_of(records()[name])
+    family = families.recognise(arrays)
+    arrays = family.tidy(arrays)
+    used = []
+    for keys, leaf in leaves:
+        path = "/".join(key.key for key in keys[1:])
+        names = family.names(path, layout)
+        array = family.arrange([arrays[theirs] for theirs in names], leaf.shape)
+        assert array is not None, path
+        used += names
+    assert len(used) == len(set(used))
+    # Keras keeps the mean and deviation of the pixels there.
+    left = set(arrays) - set(used)
+    assert all(theirs.startswith("normalization/") for theirs in left), left
+
+
 def test_automl_names_of_a_lite_detector_are_those_without_gates_and_fusion_weights():
     arrays = {
         name.replace("efficientnet-b0/", "efficientnet-lite0/"): array
@@ -183,7 +211,7 @@ def test_numbered_layers_of_a_keras_3_weights_file_are_those_named_so(tmp_path):
     import h5py
     import keras
 
-    model = keras.applications.EfficientNetB1(weights=None, include_top=False)
+    model = keras.applications.EfficientNetB1(weights=None, classes=7)
     random = np.random.default_rng(0)
     model.set_weights([random.normal(size=w.shape) for w in model.weights])
     model.save_weights(tmp_path / "b1.weights.h5")
@@ -200,6 +228,7 @@ def test_numbered_layers_of_a_keras_3_weights_file_are_those_named_so(tmp_path):
     by_number, by_name = families.recognise(arrays), families.recognise(named)
     shapes, layout = ours("table", 1, "automl")
     paths = [path for path in shapes if path.startswith("backbone/")]
+    paths += ["head/conv/kernel", "head/bn/var", "head/predict/kernel"]
     for path in paths:
         (number,) = by_number.names(path, layout)
         (name,) = by_name.names(path, layout)
@@ -241,7 +270,8 @@ def test_no_file_belongs_to_two_families():
 
 def test_a_path_that_a_family_has_not_has_no_names():
     layout = Layout("efficientnet", (1, 2, 2, 3, 3, 4, 1), (3, 7))
-    for family in set(families.FAMILIES) - {families.OURS}:
+    ours_alone = {families.OURS, families.OUR_CLASSIFIER}
+    for family in set(families.FAMILIES) - ours_alone:
         for path in (
             "backbone/block_0/conv_1/kernel",
             "neck/p7_conv/kernel",

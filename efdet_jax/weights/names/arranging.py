@@ -36,9 +36,12 @@ def from_torch(
 ) -> Shaped[np.ndarray, "..."] | None:
     """Returns [out in k k] as [k k in out], [c 1 k k] as [k k c], [out in 1 1] as two.
 
-    Everything else is as we have it. None where it cannot be brought to `shape`.
+    [out in], of a dense layer, becomes [in out]. Everything else is as we have it. None
+    where it cannot be brought to `shape`.
     """
     (array,) = arrays
+    if array.ndim == 2:
+        array = array.T
     if array.ndim == 4:
         # A depthwise kernel, [k k 1 c] by the rule for others, is [k k c 1] in Keras.
         array = array.transpose((2, 3, 0, 1) if len(shape) == 3 else (2, 3, 1, 0))

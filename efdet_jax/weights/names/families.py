@@ -47,16 +47,21 @@ class Family(NamedTuple):
     arrange: Callable[[Sequence[np.ndarray], Shape], np.ndarray | None]
 
     def is_spare(self, name: str) -> bool:
-        """Says that no model of ours has a place for this array: a classifier's."""
+        """Says that no detector of ours has a place for this array: a classifier's."""
         return not name.startswith(self.rooms)
 
 
 BACKBONE = ("backbone",)
+CLASSIFIER = ("backbone", "head")
 DETECTOR = ("backbone", "neck", "class_head", "box_head")
 
 
 def _is_ours(names: Collection[str]) -> bool:
     return {"backbone/stem/kernel", "class_head/predict/pointwise/kernel"} <= set(names)
+
+
+def _is_our_classifier(names: Collection[str]) -> bool:
+    return {"backbone/stem/kernel", "head/predict/kernel"} <= set(names)
 
 
 OURS = Family(
@@ -68,10 +73,17 @@ OURS = Family(
     names=lambda path, layout: (path,),
     arrange=as_ours,
 )
+OUR_CLASSIFIER = OURS._replace(
+    name="efdet_jax classifier",
+    covers=CLASSIFIER,
+    is_this=_is_our_classifier,
+    rooms=("backbone/",),
+)
 TFLITE = OURS._replace(name="EfficientDet-Lite .tflite")
 """Already taken apart into our variables when it was read."""
 FAMILIES = (
     OURS,
+    OUR_CLASSIFIER,
     Family(
         name="google/automl",
         covers=DETECTOR,
@@ -101,7 +113,7 @@ FAMILIES = (
     ),
     Family(
         name="timm EfficientNet",
-        covers=BACKBONE,
+        covers=CLASSIFIER,
         is_this=timm.is_this,
         tidy=timm.tidy,
         rooms=("conv_stem.", "bn1.", "blocks."),
@@ -119,7 +131,7 @@ FAMILIES = (
     ),
     Family(
         name="keras.applications EfficientNet",
-        covers=BACKBONE,
+        covers=CLASSIFIER,
         is_this=keras_applications.has_layers,
         tidy=keras_applications.tidy_layers,
         rooms=("stem_", "block"),
@@ -128,7 +140,7 @@ FAMILIES = (
     ),
     Family(
         name="keras.applications EfficientNet (.weights.h5)",
-        covers=BACKBONE,
+        covers=CLASSIFIER,
         is_this=keras_applications.has_numbers,
         tidy=dict,
         # The classifier's convolution is numbered like the others.

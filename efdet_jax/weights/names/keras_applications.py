@@ -33,7 +33,11 @@ BACKBONE = {
         },
     ),
 }
-
+CLASSIFIER = BACKBONE | {
+    "head/conv/{leaf}": "top_conv/{leaf}",
+    "head/bn/{norm}": "top_bn/{norm}",
+    "head/predict/{leaf}": "predictions/{leaf}",
+}
 
 _VARIABLES = {"kernel": 0, "scale": 0, "bias": 1, "mean": 2, "var": 3}
 
@@ -60,8 +64,8 @@ def tidy_layers(arrays: Mapping[str, T]) -> dict[str, T]:
 
 
 def layer_names(path: str, layout: Layout) -> tuple[str, ...]:
-    """Returns the name, after `tidy_layers`, of our variable, if a backbone has it."""
-    name = translate(path, layout, BACKBONE, KERAS)
+    """Returns our variable's name after `tidy_layers`, if a classifier has it."""
+    name = translate(path, layout, CLASSIFIER, KERAS)
     return () if name is None else (name,)
 
 
@@ -75,7 +79,7 @@ def numbered_names(path: str, layout: Layout) -> tuple[str, ...]:
 @functools.cache
 def _numbered(stages: tuple[int, ...]) -> dict[str, str]:
     """Returns {our layer: theirs} in the order in which the network is built."""
-    layers = [("stem", "conv2d"), ("stem_bn", "batch_normalization")]
+    layers = [("backbone/stem", "conv2d"), ("backbone/stem_bn", "batch_normalization")]
     for block in range(sum(stages)):
         parts = [
             ("expand", "conv2d"),
@@ -89,13 +93,18 @@ def _numbered(stages: tuple[int, ...]) -> dict[str, str]:
         ]
         expands = block >= stages[0]
         layers += [
-            (f"block_{block}/{part}", kind)
+            (f"backbone/block_{block}/{part}", kind)
             for part, kind in parts[0 if expands else 2 :]
         ]
+    layers += [
+        ("head/conv", "conv2d"),
+        ("head/bn", "batch_normalization"),
+        ("head/predict", "dense"),
+    ]
     counts: collections.Counter[str] = collections.Counter()
     numbered = {}
     for layer, kind in layers:
         number = counts[kind]
         counts[kind] += 1
-        numbered[f"backbone/{layer}"] = f"{kind}_{number}" if number else kind
+        numbered[layer] = f"{kind}_{number}" if number else kind
     return numbered

@@ -38,6 +38,11 @@ BACKBONE = {
         },
     ),
 }
+CLASSIFIER = BACKBONE | {
+    "head/conv/{leaf}": "conv_head.{leaf}",
+    "head/bn/{norm}": "bn2.{norm}",
+    "head/predict/{leaf}": "classifier.{leaf}",
+}
 
 
 def is_this(names: Collection[str]) -> bool:
@@ -55,6 +60,6 @@ def tidy(arrays: Mapping[str, T]) -> dict[str, T]:
 
 
 def names(path: str, layout: Layout) -> tuple[str, ...]:
-    """Returns the name of our variable, if a backbone has it."""
-    name = translate(path, layout, BACKBONE, TORCH)
+    """Returns the name of our variable, if a classifier has it."""
+    name = translate(path, layout, CLASSIFIER, TORCH)
     return () if name is None else (name,)

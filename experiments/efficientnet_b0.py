@@ -1,0 +1,19 @@
+"""EfficientNet-B0 on ImageNet.
+
+Table 2 of arXiv 1905.11946: top-1 77.1%, top-5 93.3%, 5.3M parameters, 0.39B multiply-
+adds at 224 x 224. Published with RMSProp and AutoAugment, which are not here: expect
+less.
+With --mode=eval and --config.init_from=WEIGHTS it scores weights of timm or Keras.
+
+python -m efdet_jax.main --config=experiments/efficientnet_b0.py
+"""
+
+from ml_collections import ConfigDict
+
+from efdet_jax.classifier_config import get_classifier_config
+
+
+def get_config() -> ConfigDict:
+    config = get_classifier_config("table", 0)
+    config.model.num_classes = 1000
+    return config

@@ -1,0 +1,19 @@
+"""EfficientNet-B5 on ImageNet.
+
+Table 2 of arXiv 1905.11946: top-1 83.6%, top-5 96.7%, 30M parameters, 9.9B multiply-
+adds at 456 x 456. Published with RMSProp and AutoAugment, which are not here: expect
+less.
+With --mode=eval and --config.init_from=WEIGHTS it scores weights of timm or Keras.
+
+python -m efdet_jax.main --config=experiments/efficientnet_b5.py
+"""
+
+from ml_collections import ConfigDict
+
+from efdet_jax.classifier_config import get_classifier_config
+
+
+def get_config() -> ConfigDict:
+    config = get_classifier_config("table", 5)
+    config.model.num_classes = 1000
+    return config

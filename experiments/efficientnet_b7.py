@@ -1,0 +1,18 @@
+"""EfficientNet-B7 on ImageNet.
+
+Table 2 of arXiv 1905.11946: top-1 84.3%, top-5 97.0%, 66M parameters, 37B multiply-adds
+at 600 x 600. Published with RMSProp and AutoAugment, which are not here: expect less.
+With --mode=eval and --config.init_from=WEIGHTS it scores weights of timm or Keras.
+
+python -m efdet_jax.main --config=experiments/efficientnet_b7.py
+"""
+
+from ml_collections import ConfigDict
+
+from efdet_jax.classifier_config import get_classifier_config
+
+
+def get_config() -> ConfigDict:
+    config = get_classifier_config("table", 7)
+    config.model.num_classes = 1000
+    return config

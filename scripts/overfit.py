@@ -1,0 +1,71 @@
+"""Prints the AP that detectors reach on eight drawn images after training on them.
+
+python scripts/overfit.py necks        every neck with every fusion, small
+python scripts/overfit.py detectors    those of the published tables, whole
+
+Fails if one reaches less than 0.9.
+"""
+
+import pathlib
+import sys
+import tempfile
+
+from ml_collections import ConfigDict
+
+from efdet_jax import comparisons, recipes
+from efdet_jax.memory import use_huge_pages
+from efdet_jax.train import train
+
+ENOUGH = 0.9
+
+
+def necks() -> dict[str, ConfigDict]:
+    """Returns a small detector with every neck and fusion."""
+    configs = {}
+    for neck, fusion in comparisons.FUSED_NECKS:
+        config = recipes.get_small_config(-4.0)
+        config.model.neck.name = neck
+        config.model.neck.fusion = fusion
+        # A NAS-FPN has one table, for five levels.
+        top_level = 7 if neck == "nas_fpn" else 6
+        configs[f"{neck}, {fusion}"] = recipes.get_memory_config(
+            config, top_level=top_level
+        )
+    return configs
+
+
+def detectors() -> dict[str, ConfigDict]:
+    """Returns the detectors that EfficientDet's Tables 2 and 4 compare."""
+    configs = {}
+    for name, make in comparisons.DETECTORS.items():
+        config = make()
+        top_level = 7 if config.model.neck.name == "nas_fpn" else 6
+        config = recipes.get_memory_config(config, top_level=top_level)
+        config.steps = config.eval.every = config.checkpoint.every = 150
+        config.optimizer.learning_rate = 1e-3
+        config.model.backbone.survival_prob = 1.0
+        configs[name] = config
+    return configs
+
+
+def main() -> None:
+    """Prints the table that the first argument names."""
+    use_huge_pages(sys.orig_argv)
+    configs = {"necks": necks, "detectors": detectors}[sys.argv[1]]()
+    print("| | steps | AP | AP50 | seconds |\n|---|---|---|---|---|", flush=True)
+    worst = 1.0
+    for name, config in configs.items():
+        with tempfile.TemporaryDirectory() as workdir:
+            result = train(config, pathlib.Path(workdir))
+        print(
+            f"| {name} | {config.steps} | {result['AP']:.3f} | {result['AP50']:.3f} "
+            f"| {result['seconds']:.0f} |",
+            flush=True,
+        )
+        worst = min(worst, result["AP"])
+    if worst < ENOUGH:
+        sys.exit(f"the worst AP is {worst:.3f}, which is less than {ENOUGH}")
+
+
+if __name__ == "__main__":
+    main()
