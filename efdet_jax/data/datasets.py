@@ -1,12 +1,11 @@
 """Opening a data set by a one-line specification."""
 
 import json
+import logging
 import pathlib
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
-
-from absl import logging
 
 from efdet_jax.data.coco import Coco
 from efdet_jax.data.files import read_bytes
@@ -15,6 +14,8 @@ from efdet_jax.data.shapes import Shapes
 from efdet_jax.data.source import Source
 from efdet_jax.data.voc import Voc
 from efdet_jax.errors import UsageError
+
+_LOG = logging.getLogger(__name__)
 
 
 class _Request(NamedTuple):
@@ -120,11 +121,11 @@ def _open_folder(request: _Request) -> Source:
     for root in (folder, *sorted(p for p in folder.iterdir() if p.is_dir())):
         if (root / "Annotations").is_dir() and (root / "ImageSets").is_dir():
             source = Voc(root, split)
-            logging.info("%s: read as Pascal VOC, %d images", root, len(source))
+            _LOG.info("%s: read as Pascal VOC, %d images", root, len(source))
             return source
     annotations_json, images_folder = _find_coco(folder, split)
     source = Coco(annotations_json, images_folder)
-    logging.info(
+    _LOG.info(
         "%s: read as COCO, %d images of %s",
         annotations_json,
         len(source),

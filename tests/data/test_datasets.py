@@ -104,7 +104,7 @@ def test_coco_folders_in_usual_layouts_are_recognised(
         write_coco(tmp_path / file.replace("train", other), "a.png")
         write_image(tmp_path / image.replace("train", other))
     python_logging.getLogger("absl").propagate = True
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="efdet_jax"):
         source = open_(f"{tmp_path},{split}")
     assert isinstance(source, Coco)
     assert source._image_path(0) == tmp_path / image
@@ -117,7 +117,7 @@ def test_coco_folders_in_usual_layouts_are_recognised(
 def test_voc_folders_are_recognised_also_one_level_down(tmp_path, caplog, below):
     write_voc(tmp_path / below)
     python_logging.getLogger("absl").propagate = True
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="efdet_jax"):
         assert isinstance(open_(f"{tmp_path},train"), Voc)
     assert caplog.messages == [f"{tmp_path / below}: read as Pascal VOC, 1 images"]
 
