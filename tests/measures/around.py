@@ -288,12 +288,10 @@ def averages(reference: Path) -> Iterator[Row]:
         functools.partial(
             train_step,
             model=assembly.model,
-            anchors=assembly.anchors,
+            objective=assembly.objective,
             normalisation=config.normalise.to_dict(),
             optimizer=optimizer,
             schedule=lambda step: 0.0,
-            match_iou=0.5,
-            loss=config.loss.to_dict(),
             l2_weight=0.0,
             ema_decay=0.9998,
             seed=0,
