@@ -16,7 +16,7 @@ from efdet_jax.data.labelled import eval_batches
 from efdet_jax.data.source import Source
 from efdet_jax.models.detector import normalise
 from efdet_jax.pictures import draw_class
-from efdet_jax.predicting import PredictStep, compiled, predictions
+from efdet_jax.predicting import PredictStep, compiled, latency, predictions
 from efdet_jax.structures import Evaluation, LabelledBatch, Tree
 
 FIGURES = {"top1": 1, "top5": 5}
@@ -94,10 +94,11 @@ def evaluate(
       num_pictures: how many images to draw with truth and best guess.
     """
     names = source.labels.names
-    ranks, pictures = [], []
-    for batch, prediction, rows in predictions(
+    ranks, pictures, times = [], [], []
+    for batch, prediction, rows, milliseconds in predictions(
         predict_step, variables, batches, mesh, num_images=len(source)
     ):
+        times.append(milliseconds)
         ranks += prediction.rank[rows].tolist()
         # Process 0 has its own rows first among those of all processes.
         here = [row for row in rows if row < len(batch.image)]
@@ -115,7 +116,7 @@ def evaluate(
         name: float(np.mean(np.array(ranks) < guesses))
         for name, guesses in FIGURES.items()
     }
-    return Evaluation(metrics, pictures)
+    return Evaluation(metrics | latency(times), pictures)
 
 
 def make_evaluator(

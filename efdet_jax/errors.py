@@ -13,5 +13,14 @@ class Interrupted(Exception):
     """A signal stopped the run at a checkpoint from which it can go on."""
 
 
-EXIT_CODES: dict[type[Exception], int] = {UsageError: 2, Diverged: 1, Interrupted: 42}
+class OutOfMemory(Exception):
+    """The devices have not the memory that a step needs."""
+
+
+EXIT_CODES: dict[type[Exception], int] = {
+    UsageError: 2,
+    Diverged: 1,
+    OutOfMemory: 3,
+    Interrupted: 42,
+}
 """What the process returns; launchers restart on 42."""

@@ -18,7 +18,7 @@ from efdet_jax.metrics import coco_figures
 from efdet_jax.models.detector import normalise
 from efdet_jax.pictures import draw_comparison
 from efdet_jax.postprocess import postprocess
-from efdet_jax.predicting import PredictStep, compiled, predictions
+from efdet_jax.predicting import PredictStep, compiled, latency, predictions
 from efdet_jax.structures import Batch, Detections, Evaluation, Tree
 
 
@@ -88,10 +88,11 @@ def evaluate(
     """
     annotations = [source.annotations(i) for i in range(len(source))]
     found: list[tuple[np.ndarray, ...]] = []
-    losses, pictures = [], []
-    for batch, prediction, rows in predictions(
+    losses, pictures, times = [], [], []
+    for batch, prediction, rows, milliseconds in predictions(
         predict_step, variables, batches, mesh, num_images=len(source)
     ):
+        times.append(milliseconds)
         losses += [prediction.losses] if prediction.losses else []
         for row in rows:
             index = prediction.image_index[row]
@@ -116,7 +117,7 @@ def evaluate(
         num_classes=source.labels.num_classes,
     )
     shares = loss_shares(losses) if losses else {}
-    return Evaluation(figures.summary | shares, pictures)
+    return Evaluation(figures.summary | shares | latency(times), pictures)
 
 
 def _draw(

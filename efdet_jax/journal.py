@@ -56,8 +56,7 @@ class Journal:
         Resuming at a checkpoint repeats the steps after it, which must not be there
         twice.
         """
-        packages = {name: importlib.metadata.version(name) for name in _PACKAGES}
-        text = {"config": json.loads(config.to_json()), "versions": packages}
+        text = {"config": json.loads(config.to_json()), "versions": versions()}
         self._write("config.json", json.dumps(text, indent=2) + "\n")
         log = self.workdir / "metrics.jsonl"
         lines = log.read_text().splitlines() if log.exists() else []
@@ -82,6 +81,12 @@ class Journal:
         """Replaces the result."""
         self._write("result.json", json.dumps(_finite(values), indent=2) + "\n")
 
+    def amend_result(self, **values: Any) -> None:
+        """Changes some values of the result, and leaves the others."""
+        path = self.workdir / "result.json"
+        before = json.loads(path.read_text()) if path.exists() else {}
+        self.result(before | values)
+
     def close(self) -> None:
         """Waits until everything is on disk."""
         if self._events is not None:
@@ -104,6 +109,11 @@ class Journal:
         temporary = self.workdir / f".{name}.new"
         temporary.write_text(text)
         temporary.replace(self.workdir / name)
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of the packages that decide numbers."""
+    return {name: importlib.metadata.version(name) for name in _PACKAGES}
 
 
 def prepare_workdir(path: str) -> pathlib.Path:

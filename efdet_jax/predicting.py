@@ -1,7 +1,10 @@
 """Running a network over a whole data set, each image once."""
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -9,6 +12,20 @@ from jax.sharding import Mesh
 
 from efdet_jax import mesh as meshes
 from efdet_jax.structures import Tree
+
+
+class Predicted(NamedTuple):
+    """A batch of a data set, and what the network says of it."""
+
+    batch: Any
+    """This host's images."""
+    prediction: Any
+    """Of the images of all hosts, those of process 0 first."""
+    rows: list[int]
+    """Of the prediction that are images; the others only fill the last batch."""
+    milliseconds: float
+    """Per image of the global batch, from here to the devices and back."""
+
 
 PredictStep = Callable[[Tree, Any], Any]
 """(variables, batch) → prediction, a record with the batch's `image_index`."""
@@ -34,11 +51,8 @@ def predictions(
     mesh: Mesh,
     *,
     num_images: int,
-) -> Iterator[tuple[Any, Any, list[int]]]:
-    """Yields (batch, prediction, rows of it that are images) over a whole data set.
-
-    A batch has this host's images, a prediction those of all hosts; the rows of process
-    0 come first there. The other rows only fill the last batch.
+) -> Iterator[Predicted]:
+    """Yields all batches of a data set with what the network says of them.
 
     Args:
       predict_step: from `compiled`.
@@ -53,11 +67,24 @@ def predictions(
     times_seen = np.zeros(num_images, int)
     for batch in batches:
         placed = meshes.place_batch(batch, mesh)
+        start = time.perf_counter()
         prediction = jax.device_get(predict_step(variables, placed))
+        seconds = time.perf_counter() - start
         rows = np.flatnonzero(prediction.image_index >= 0)
         np.add.at(times_seen, prediction.image_index[rows], 1)
-        yield batch, prediction, rows.tolist()
+        milliseconds = 1e3 * seconds / len(prediction.image_index)
+        yield Predicted(batch, prediction, rows.tolist(), milliseconds)
     if (times_seen != 1).any():
         raise RuntimeError(
             f"images not seen exactly once: {np.flatnonzero(times_seen != 1)}"
         )
+
+
+def latency(milliseconds: Sequence[float]) -> dict[str, float]:
+    """Returns the median time per image; the first batch compiled and does not count.
+
+    Args:
+      milliseconds: of every batch, see `Predicted`.
+    """
+    counted = milliseconds[1:]
+    return {"latency_ms": statistics.median(counted) if counted else math.nan}

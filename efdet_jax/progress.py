@@ -71,7 +71,7 @@ class Progress:
         started, first = self._start
         steps_per_second = (step - first) / max(now - started, 1e-9)
         left = (
-            _duration((self._total - step) / steps_per_second) if step > first else "?"
+            duration((self._total - step) / steps_per_second) if step > first else "?"
         )
         self._write(
             f"step {step}/{self._total}  loss {loss:.4f}  "
@@ -89,7 +89,7 @@ class Progress:
         sys.stderr.flush()
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """Returns a duration such as 2d 03:04:05."""
     days, rest = divmod(int(seconds), 86400)
     clock = time.strftime("%H:%M:%S", time.gmtime(rest))

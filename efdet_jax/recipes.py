@@ -55,6 +55,23 @@ def get_small_config(phi: float) -> ConfigDict:
     return config
 
 
+def get_shapes_config(phi: float) -> ConfigDict:
+    """Returns a small recipe on drawn shapes: four classes, up to three large ones."""
+    config = get_small_config(phi)
+    config.steps = 700
+    config.data.train = "shapes:train"
+    config.data.val = "shapes:val"
+    config.data.jitter = (1.0, 1.0)
+    config.data.max_boxes = 8
+    config.data.num_threads = 1
+    config.data.shapes.num_classes = 4
+    config.data.shapes.max_objects = 3
+    config.data.shapes.min_size = 0.25
+    config.data.shapes.clutter = 0.1
+    config.eval.every = config.checkpoint.every = 350
+    return config
+
+
 def get_memory_config(config: ConfigDict, *, top_level: int) -> ConfigDict:
     """Returns how a detector learns eight drawn images by heart: whether it trains.
 

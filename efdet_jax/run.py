@@ -1,5 +1,6 @@
 """Opening a workdir: what training there and scoring it both need."""
 
+import hashlib
 import logging
 import math
 import pathlib
@@ -16,7 +17,7 @@ from efdet_jax.data.labels import LabelMap
 from efdet_jax.data.relabelled import relabelled
 from efdet_jax.data.source import Source
 from efdet_jax.errors import UsageError
-from efdet_jax.journal import Journal
+from efdet_jax.journal import Journal, versions
 from efdet_jax.models.initial import initial_variables
 from efdet_jax.structures import Tree
 from efdet_jax.tasks import TASKS
@@ -39,6 +40,11 @@ class Run(NamedTuple):
     checkpoints: Checkpoints
     is_begun: bool
     """Whether there is a checkpoint to go on from."""
+
+    def close(self) -> None:
+        """Waits until everything is on disk."""
+        self.checkpoints.close()
+        self.journal.close()
 
 
 def open_run(
@@ -106,11 +112,17 @@ def initial_values(config: ConfigDict, run: Run) -> dict[str, Tree]:
     return variables
 
 
-def first_result(assembly: assemble.Assembly) -> dict[str, Any]:
+def first_result(config: ConfigDict, assembly: assemble.Assembly) -> dict[str, Any]:
     """Returns what `result.json` holds before anything has been measured."""
+    text = config.to_json(sort_keys=True)
     return {
         "step": 0,
         "params": assembly.params,
         "multiply_adds": assembly.multiply_adds,
         "images_per_second": math.nan,  # until the first report
+        "seed": config.seed,
+        "config_hash": hashlib.sha256(text.encode()).hexdigest()[:16],
+        "device_kind": jax.devices()[0].device_kind,
+        "device_count": jax.device_count(),
+        "versions": versions(),
     }

@@ -35,7 +35,7 @@ def score(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     val_source = assemble.open_data(config, "val")
     labels = _labels(config, latest, val_source.labels)
     run = open_run(config, workdir, labels, val_source)
-    result = first_result(run.assembly)
+    result = first_result(config, run.assembly)
     if latest is not None:
         variables = latest.state["ema"]
         result = latest.progress["result"] | {
@@ -55,8 +55,7 @@ def score(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         result |= {"seconds": seconds, "images_per_second": speed, "status": "scored"}
     run.journal.pictures(result["step"], evaluation.pictures)
     run.journal.result(result)
-    run.journal.close()
-    run.checkpoints.close()
+    run.close()
     return result
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import grain
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
 from efdet_jax import accuracy, assemble, evaluate
@@ -18,7 +19,13 @@ from efdet_jax.data import labelled, pipeline
 from efdet_jax.data.source import Source
 from efdet_jax.loss_shares import make_loss_meter
 from efdet_jax.objectives import Objective
-from efdet_jax.structures import Evaluation, Tree
+from efdet_jax.structures import (
+    BACKGROUND,
+    Batch,
+    Evaluation,
+    LabelledBatch,
+    Tree,
+)
 
 
 class Lesson(NamedTuple):
@@ -37,6 +44,8 @@ class Task(NamedTuple):
     assemble: Callable[[ConfigDict, int], Assembly]
     """(config, number of classes) → the network and its loss."""
     lesson: Callable[[ConfigDict, Assembly, Source], Lesson]
+    blank_batch: Callable[[ConfigDict], Any]
+    """What this host's share of a batch looks like, without data."""
     make_evaluator: Callable[..., Callable[[Tree], Evaluation]]
     """(config, assembly, source, mesh) → what scores variables."""
     figures: tuple[str, ...]
@@ -89,16 +98,41 @@ def _classification_lesson(
     return Lesson(assembly.objective, batches, {})
 
 
+def _blank_images(config: ConfigDict) -> np.ndarray:
+    share = config.batch_size // jax.process_count()
+    return np.zeros((share, *config.image_size, 3), np.uint8)
+
+
+def _blank_batch(config: ConfigDict) -> Batch:
+    image = _blank_images(config)
+    rows = (len(image), config.data.max_boxes)
+    return Batch(
+        image=image,
+        boxes=np.zeros((*rows, 4), np.float32),
+        classes=np.full(rows, BACKGROUND, np.int32),
+        image_index=np.zeros(len(image), np.int32),
+        scale=np.ones((len(image), 2), np.float32),
+    )
+
+
+def _blank_labelled_batch(config: ConfigDict) -> LabelledBatch:
+    image = _blank_images(config)
+    none = np.zeros(len(image), np.int32)
+    return LabelledBatch(image=image, classes=none, image_index=none)
+
+
 TASKS = {
     "detection": Task(
         assemble=assemble.detector,
         lesson=_detection_lesson,
+        blank_batch=_blank_batch,
         make_evaluator=evaluate.make_evaluator,
         figures=("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100"),
     ),
     "classification": Task(
         assemble=assemble.classifier,
         lesson=_classification_lesson,
+        blank_batch=_blank_labelled_batch,
         make_evaluator=accuracy.make_evaluator,
         figures=tuple(accuracy.FIGURES),
     ),

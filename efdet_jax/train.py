@@ -5,7 +5,8 @@ import logging
 import math
 import pathlib
 import signal
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -17,11 +18,12 @@ from efdet_jax import assemble
 from efdet_jax import mesh as meshes
 from efdet_jax.data.labels import network_labels
 from efdet_jax.data.relabelled import relabelled
-from efdet_jax.errors import Diverged, Interrupted
+from efdet_jax.errors import Diverged, Interrupted, OutOfMemory
+from efdet_jax.journal import Journal
 from efdet_jax.optim import learning_rate_schedule, make_optimizer
 from efdet_jax.progress import Clock, Progress
 from efdet_jax.run import first_result, initial_values, open_run
-from efdet_jax.structures import Tree
+from efdet_jax.structures import Batch, LabelledBatch, Tree
 from efdet_jax.tasks import TASKS
 from efdet_jax.train_step import TrainState, initial_state, train_step
 
@@ -91,6 +93,25 @@ def make_training(
     return Training(compiled, state)
 
 
+class CompiledStep(NamedTuple):
+    """A step for batches of one shape, and what it cost to make and costs to run."""
+
+    step: Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]]
+    cost: dict[str, float | None]
+    """`compile_seconds`; `xla_flops` of a step by XLA's own count, where it has one."""
+
+
+def compile_step(training: Training, batch: Batch | LabelledBatch) -> CompiledStep:
+    """Returns the step of a training, compiled for a batch laid out on its mesh."""
+    start = time.monotonic()
+    compiled = training.step.lower(training.state, batch).compile()
+    cost = {
+        "compile_seconds": time.monotonic() - start,
+        "xla_flops": (compiled.cost_analysis() or {}).get("flops"),
+    }
+    return CompiledStep(compiled, cost)
+
+
 class StopRequest:
     """Remembers that SIGINT or SIGTERM asked for a stop at the next step's end."""
 
@@ -122,8 +143,23 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     Raises:
       Diverged: a loss was not finite.
       Interrupted: a signal asked to stop; a checkpoint was written.
+      OutOfMemory: a step needs more than the devices have.
       UsageError: data, weights, devices or workdir do not suit the config.
     """
+    try:
+        return _train(config, workdir)
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        Journal(workdir).amend_result(status="out_of_memory")
+        raise OutOfMemory(
+            f"the devices have not the memory for config.batch_size="
+            f"{config.batch_size} of {tuple(config.image_size)} pixels: lower "
+            "--config.batch_size, or set --config.model.dtype=bfloat16"
+        ) from error
+
+
+def _train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     task = TASKS[config.task]
     train_source = assemble.open_data(config, "train")
     labels = network_labels(train_source.labels, config.model.num_classes)
@@ -138,7 +174,7 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     )
     state = training.state
     batches = lesson.batches
-    result = first_result(run.assembly)
+    result = first_result(config, run.assembly)
     seconds_before = 0.0
     if restored := run.checkpoints.restore_latest(state):
         state = restored.state
@@ -149,16 +185,20 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     first_step = int(state.step) + 1
     result["status"] = "running" if first_step <= config.steps else "finished"
     journal.start(config, from_step=first_step - 1)
+    journal.result(result)
     evaluator = task.make_evaluator(
         config, run.assembly, run.val_source, run.mesh, **lesson.measures
     )
     progress, clock, stop = Progress(config.steps), Clock(seconds_before), StopRequest()
-    metrics = None
+    compiled, metrics = None, None
     for step in range(first_step, config.steps + 1):
         batch = meshes.place_batch(clock.next_batch(batches), run.mesh)
         # One step ahead of the device keeps it busy; more would only hold batches.
         jax.block_until_ready(metrics)
-        state, metrics = training.step(state, batch)
+        if compiled is None:
+            compiled = compile_step(training, batch)
+            result |= compiled.cost
+        state, metrics = compiled.step(state, batch)
         if step == first_step:
             jax.block_until_ready(metrics)
             progress.first_step(clock.seconds() - seconds_before)
@@ -175,6 +215,7 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
             for name in ("loss", "gradient_norm"):
                 if not math.isfinite(logged[name]):
                     journal.result(result | {"step": step, "status": "diverged"})
+                    run.close()
                     raise Diverged(
                         f"the {name} became {logged[name]} by step {step}: lower "
                         "--config.optimizer.learning_rate and start in a new --workdir"
@@ -188,7 +229,8 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
             journal.scalars(step, evaluation.metrics)
             journal.pictures(step, evaluation.pictures)
             result |= evaluation.metrics
-            result |= {"step": step, "seconds": clock.seconds()}
+            hours = clock.seconds() * jax.device_count() / 3600
+            result |= {"step": step, "seconds": clock.seconds(), "device_hours": hours}
             result["status"] = "finished" if is_last else "running"
             journal.result(result)
             shown = {name: evaluation.metrics[name] for name in task.figures[:2]}
@@ -205,8 +247,7 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         if is_saving and stop.requested and not is_last:
             journal.result(result | {"step": step, "status": "interrupted"})
             break
-    run.checkpoints.close()
-    journal.close()
+    run.close()
     stop.close()
     if result["status"] != "finished":
         raise Interrupted(

@@ -11,17 +11,4 @@ from efdet_jax import recipes
 
 
 def get_config() -> ConfigDict:
-    config = recipes.get_small_config(-4.0)
-    config.steps = 700
-    config.data.train = "shapes:train"
-    config.data.val = "shapes:val"
-    config.data.jitter = (1.0, 1.0)
-    config.data.max_boxes = 8
-    config.data.num_threads = 1
-    config.data.shapes.num_classes = 4
-    config.data.shapes.max_objects = 3
-    config.data.shapes.min_size = 0.25
-    config.data.shapes.clutter = 0.1
-    config.eval.every = 350
-    config.checkpoint.every = 350
-    return config
+    return recipes.get_shapes_config(-4.0)

@@ -1,0 +1,97 @@
+"""Who works in a trial's folder: a file that its owner touches while it lives."""
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from efdet_jax.errors import UsageError
+
+BEAT = 10.0
+"""Seconds between two touches."""
+STALE = 90.0
+"""Seconds after which an owner on another machine counts as dead."""
+
+
+def holder(folder: Path) -> dict[str, Any] | None:
+    """Returns who holds the lease of a folder, None if nobody does.
+
+    An owner on this machine is dead when its process is; one elsewhere, when it has
+    not touched the file for `STALE` seconds.
+    """
+    path = folder / "lease.json"
+    try:
+        owner = json.loads(path.read_text())
+        age = time.time() - path.stat().st_mtime
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    if owner["host"] == socket.gethostname():
+        return owner if _started(owner["pid"]) == owner["started"] else None
+    return owner if age < STALE else None
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Holds the lease of a folder, and touches it from a thread of its own.
+
+    Raises:
+      UsageError: somebody else holds it.
+    """
+    path = folder / "lease.json"
+    _take(folder, path)
+    is_over = threading.Event()
+
+    def beat() -> None:
+        while not is_over.wait(BEAT):
+            path.touch()
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+        path.unlink(missing_ok=True)
+
+
+def _take(folder: Path, path: Path) -> None:
+    pid, host = os.getpid(), socket.gethostname()
+    with (folder / ".lease.lock").open("w") as lock:
+        # Two may have found it free at the same time.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if owner := holder(folder):
+            raise UsageError(
+                f"{folder} is being trained by process {owner['pid']} on "
+                f"{owner['host']}: wait for it, or stop it first"
+            )
+        temporary = folder / f".lease.{host}.{pid}"
+        owner = {"host": host, "pid": pid, "started": _started(pid)}
+        temporary.write_text(json.dumps(owner))
+        temporary.replace(path)
+
+
+def _started(pid: int) -> str | None:
+    """Returns when a process began, so that a number given anew is told from it.
+
+    None if there is no such process, or if it has ended and only waits to be counted;
+    "" where the system does not say.
+    """
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        pass
+    try:
+        # The name, second, may hold anything, but it ends with the last bracket.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return None if fields[0] == "Z" else fields[19]
