@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 
 class Resources(NamedTuple):
-    """What a trial needs from a cluster; on one's own machine it takes what there is."""
+    """What a trial needs of a cluster; on one machine it takes what there is."""
 
     accelerator: str = ""
     """As its cloud calls it, such as "v5litepod-4" or "A100:1"; "" is CPU only."""
