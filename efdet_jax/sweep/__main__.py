@@ -4,6 +4,7 @@ The same command again skips what has ended and goes on with the rest. `report W
 draws what there is so far.
 """
 
+import hashlib
 import os
 import sys
 from pathlib import Path
@@ -55,7 +56,9 @@ def _sweep(spec: str) -> int:
         for line in describe(trials):
             sys.stdout.write(line + "\n")
         return 0
-    launcher = create(_LAUNCHER.value, name, _OPTIONS.value)
+    # Two workdirs of one sweep must not take each other's jobs for their own.
+    digest = hashlib.sha256(str(workdir.absolute()).encode()).hexdigest()[:6]
+    launcher = create(_LAUNCHER.value, f"{name}-{digest}", _OPTIONS.value)
     standings = run(workdir, trials, launcher)
     sys.stdout.write(table(standings) + "\n")
     return 0 if all(s.state == "finished" for s in standings.values()) else 1

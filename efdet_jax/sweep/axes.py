@@ -1,6 +1,9 @@
 """What a sweep goes through: values of phi, and sizes that reach a budget."""
 
-from collections.abc import Callable, Iterable
+import bisect
+import functools
+import math
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from ml_collections import ConfigDict
@@ -38,35 +41,26 @@ def phis(text: str) -> list[float]:
 
 def at_budget(
     make: Callable[[Value], ConfigDict],
-    values: Iterable[Value],
+    values: Sequence[Value],
     *,
     multiply_adds: float,
     num_classes: int,
 ) -> Value:
-    """Returns the value whose detector has about so many multiply-adds.
+    """Returns the value whose detector comes nearest to so many multiply-adds.
 
-    Sizes are whole numbers of blocks, channels or cells, so few budgets are met exactly.
+    Sizes are whole blocks, channels or cells, so few budgets are met exactly.
 
     Args:
       make: the config at a value.
       values: to choose from, each at least as costly as the one before.
-      multiply_adds: the budget.
+      multiply_adds: the budget, of one image.
       num_classes: of the detectors.
-
-    Raises:
-      UsageError: even the last value costs less than half of the budget.
     """
-    best, smallest_ratio = None, 2.0
-    for value in values:
-        found = detector(make(value), num_classes).multiply_adds / multiply_adds
-        ratio = max(found, 1 / found)
-        if ratio < smallest_ratio:
-            best, smallest_ratio = value, ratio
-        if found > 1:
-            break
-    if best is None:
-        raise UsageError(
-            f"no size comes near {multiply_adds:.3g} multiply-adds: offer larger or "
-            "smaller ones"
-        )
-    return best
+
+    @functools.cache
+    def cost(place: int) -> float:
+        return detector(make(values[place]), num_classes).multiply_adds
+
+    above = bisect.bisect_left(range(len(values)), multiply_adds, key=cost)
+    around = [i for i in (above - 1, above) if 0 <= i < len(values)]
+    return values[min(around, key=lambda i: abs(math.log(cost(i) / multiply_adds)))]

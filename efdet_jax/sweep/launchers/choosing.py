@@ -4,10 +4,18 @@ import inspect
 from collections.abc import Callable, Sequence
 
 from efdet_jax.errors import UsageError
+from efdet_jax.sweep.launchers.gke import GKE
 from efdet_jax.sweep.launchers.launcher import Launcher
 from efdet_jax.sweep.launchers.local import Local
+from efdet_jax.sweep.launchers.skypilot import SkyPilot
+from efdet_jax.sweep.launchers.slurm import Slurm
 
-LAUNCHERS: dict[str, Callable[..., Launcher]] = {"local": Local}
+LAUNCHERS: dict[str, Callable[..., Launcher]] = {
+    "local": Local,
+    "slurm": Slurm,
+    "skypilot": SkyPilot,
+    "gke": GKE,
+}
 """By name. Each takes the sweep's name, and its options as text."""
 
 
