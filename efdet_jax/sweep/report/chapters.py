@@ -52,15 +52,7 @@ def points_chapter(
 
 def laws_chapter(studies: Sequence[Study], metric: str) -> Chapter:
     """Returns each family's law in words, and what it foretells."""
-    rows = tuple(
-        _forecast_row(study.curve.name, what, forecast)
-        for study in studies
-        for what, forecast in (
-            ("largest, from the smaller", study.check),
-            ("next", study.next),
-        )
-        if forecast
-    )
+    rows = tuple(row for study in studies for row in _forecast_rows(study))
     header = (
         *("family", "size", "point", "multiply-adds", f"foretold {metric}"),
         *(f"{_LEVEL} of runs", "measured", "residual"),
@@ -121,9 +113,10 @@ def progress(runs: Sequence[Run]) -> str:
 
 
 def _law_sentence(study: Study, metric: str) -> str:
-    name, law = study.curve.name, study.law
-    if law is None:
+    name = study.curve.name
+    if study.outlook is None:
         return f"{name}: no law, {study.problem}."
+    law = study.outlook.law
     formula = (
         f"{metric} = {law.asymptote:.3f} - {law.gap:.3f} "
         f"(C / {_short(law.pivot)})^-{law.exponent:.2f}"
@@ -140,6 +133,16 @@ def _asymptote_clause(law: PowerLaw) -> str:
         )
     low, high = asymptote_range(law, confidence=CONFIDENCE)
     return f"it ends between {low:.3f} and {high:.3f} ({_LEVEL})."
+
+
+def _forecast_rows(study: Study) -> list[tuple[str, ...]]:
+    if study.outlook is None:
+        return []
+    named = (
+        ("largest, from the smaller", study.outlook.check),
+        ("next", study.outlook.next),
+    )
+    return [_forecast_row(study.curve.name, what, f) for what, f in named if f]
 
 
 def _forecast_row(name: str, what: str, forecast: Forecast) -> tuple[str, ...]:

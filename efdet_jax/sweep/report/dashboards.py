@@ -23,7 +23,13 @@ from efdet_jax.sweep.report.curves import COSTS, Curve, having
 from efdet_jax.sweep.report.figure import Images
 from efdet_jax.sweep.report.runs import Run
 
-_STEP = "The step is the model's multiply-adds, in millions."
+_STEP = (
+    "The step is multiply-adds in millions. Smoothing bends the curves, and ignoring "
+    "outliers cuts off their best points: switch both off."
+)
+
+UNBENT = "#scalars&_smoothingWeight=0"
+"""Behind TensorBoard's address: the curves as they are, not smoothed."""
 
 # Their classes are made at import, where no type checker sees them.
 Event, SessionLog = events.Event, events.SessionLog  # pyrefly: ignore
@@ -48,9 +54,10 @@ def write_dashboards(
     tried = [run for run in runs if run.figures]
     figures = (metric, *COSTS)
     _write(out / "trials", [(0, _table(tried, figures))])
+    is_one = len({run.sweep for run in runs}) == 1
     for run in tried:
-        folder = out / "trials" / _folder(f"{run.sweep} {run.name}")
-        _write(folder, _trial_steps(run, figures))
+        name = run.name if is_one else f"{run.sweep} {run.name}"
+        _write(out / "trials" / _folder(name), _trial_steps(name, run, figures))
     for path in before:
         path.unlink(missing_ok=True)
 
@@ -65,12 +72,12 @@ def _curve_steps(curve: Curve, metric: str) -> Steps:
                 yield step, scalar_pb(f"curve/{name}", value, _STEP)
 
 
-def _trial_steps(run: Run, figures: Sequence[str]) -> Steps:
-    yield 0, hparams.hparams_pb(_settings(run), trial_id=f"{run.sweep} {run.name}")
+def _trial_steps(name: str, run: Run, figures: Sequence[str]) -> Steps:
+    yield 0, hparams.hparams_pb(_settings(run), trial_id=name)
     step = round(run.figures.get("multiply_adds", 0) / 1e6)
-    for name in figures:
-        if name in run.figures:
-            yield step, scalar_pb(f"trials/{name}", run.figures[name], _STEP)
+    for figure in figures:
+        if figure in run.figures:
+            yield step, scalar_pb(f"trials/{figure}", run.figures[figure], _STEP)
 
 
 def _settings(run: Run) -> dict[str, Any]:
@@ -129,5 +136,5 @@ def _files(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _folder(name: str) -> str:
-    """Returns a name that is one folder, whatever a family is called."""
+    """Returns a name for one folder, with no slash in it."""
     return urllib.parse.quote(name, safe=" +,=()")

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter
 
 from efdet_jax.sweep.report.curves import Curve, Point, column, having
-from efdet_jax.sweep.report.forecast import CONFIDENCE, Forecast, Study
+from efdet_jax.sweep.report.forecast import CONFIDENCE, Outlook
 from efdet_jax.sweep.report.labelling import Label, label_points
 from efdet_jax.sweep.report.pareto import pareto_front
-from efdet_jax.sweep.report.power_law import PowerLaw, band
+from efdet_jax.sweep.report.power_law import band
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 """Source: Okabe and Ito, Color Universal Design, 2008, without its yellow, which is
@@ -49,7 +49,7 @@ class _Style(NamedTuple):
 
 def draw(
     curves: Sequence[Curve],
-    studies: Mapping[str, Study],
+    outlooks: Mapping[str, Outlook],
     *,
     cost: str,
     metric: str,
@@ -59,7 +59,7 @@ def draw(
 
     Args:
       curves: one for each family.
-      studies: laws to draw, by the curves' names; they are laws of `cost`.
+      outlooks: laws to draw, by the curves' names; they are laws of `cost`.
       cost: a field of points, on a log axis.
       metric: its name.
       note: behind the cost's name, such as where latency was measured.
@@ -69,32 +69,24 @@ def draw(
         _Style(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)])
         for i in range(len(curves))
     ]
-    drawn = [
-        (having(curve, cost), studies.get(curve.name), style)
-        for curve, style in zip(curves, styles, strict=True)
-    ]
-    drawn = [(curve, study, style) for curve, study, style in drawn if curve.points]
-    if not drawn:
+    known = [having(curve, cost) for curve in curves]
+    points = [point for curve in known for point in curve.points]
+    if not points:
         return None
     with mpl.rc_context(_FONT):
         figure = Figure(figsize=(7.6, 4.8), dpi=160, layout="constrained")
         canvas = FigureCanvasAgg(figure)
         axes = figure.add_subplot()
         labels = []
-        for curve, study, style in drawn:
-            _draw_points(axes, curve, cost, style, has_law=bool(study and study.law))
-            labels += _labels(curve.points, cost, style)
-            if study and study.law and study.next:
-                _draw_law(axes, curve, study.law, study.next, style)
-                ahead = study.next
-                labels.append(
-                    Label(ahead.label, ahead.multiply_adds, ahead.value, style.colour)
-                )
-        _draw_front(
-            axes, [point for curve, *_ in drawn for point in curve.points], cost
-        )
+        for curve, style in zip(known, styles, strict=True):
+            outlook = outlooks.get(curve.name)
+            if curve.points:
+                labels += _draw_points(axes, curve, cost, style, bool(outlook))
+            if outlook:
+                labels += _draw_outlook(axes, curve, outlook, style)
+        _draw_front(axes, points, cost)
         _scale(axes, labels, is_time=cost == "latency_ms")
-        _name(axes, metric, COST_NAMES[cost], note, has_law=bool(studies))
+        _name(axes, metric, COST_NAMES[cost], note, has_law=bool(outlooks))
         canvas.draw()  # Labels need the final layout.
         legend = axes.get_legend()
         assert legend is not None
@@ -105,8 +97,9 @@ def draw(
 
 
 def _draw_points(
-    axes: Axes, curve: Curve, cost: str, style: _Style, *, has_law: bool
-) -> None:
+    axes: Axes, curve: Curve, cost: str, style: _Style, has_law: bool
+) -> list[Label]:
+    """Draws a family's points with their deviations; returns their labels."""
     axes.errorbar(
         column(curve.points, cost),
         column(curve.points, "mean"),
@@ -123,15 +116,19 @@ def _draw_points(
         label=curve.name,
         zorder=4,
     )
+    return [
+        Label(point.label, getattr(point, cost), point.mean, style.colour)
+        for point in curve.points
+    ]
 
 
-def _draw_law(
-    axes: Axes, curve: Curve, law: PowerLaw, ahead: Forecast, style: _Style
-) -> None:
-    """Draws the law with its band up to the next size, and the forecast there."""
-    colour = style.colour
+def _draw_outlook(
+    axes: Axes, curve: Curve, outlook: Outlook, style: _Style
+) -> list[Label]:
+    """Draws a law with its band up to the next size, and the forecast there."""
+    colour, ahead = style.colour, outlook.next
     grid = np.geomspace(curve.points[0].multiply_adds, ahead.multiply_adds, 200)
-    line = band(law, grid, confidence=CONFIDENCE)
+    line = band(outlook.law, grid, confidence=CONFIDENCE)
     axes.plot(grid, line.value, color=colour, linewidth=1.3, zorder=3)
     axes.fill_between(
         grid, line.low, line.high, color=colour, alpha=0.15, linewidth=0, zorder=1
@@ -148,6 +145,7 @@ def _draw_law(
         capsize=2.5,
         zorder=3,
     )
+    return [Label(ahead.label, ahead.multiply_adds, ahead.value, colour)]
 
 
 def _draw_front(axes: Axes, points: Sequence[Point], cost: str) -> None:
@@ -163,13 +161,6 @@ def _draw_front(axes: Axes, points: Sequence[Point], cost: str) -> None:
         label="Pareto front",
         zorder=0.5,
     )
-
-
-def _labels(points: Sequence[Point], cost: str, style: _Style) -> list[Label]:
-    return [
-        Label(point.label, getattr(point, cost), point.mean, style.colour)
-        for point in points
-    ]
 
 
 def _scale(axes: Axes, shown: Sequence[Label], *, is_time: bool) -> None:

@@ -27,17 +27,23 @@ class Forecast(NamedTuple):
     """nan before it was run."""
 
 
-class Study(NamedTuple):
-    """What is known of one family's law."""
+class Outlook(NamedTuple):
+    """A family's law and what it foretells."""
 
-    curve: Curve
-    law: PowerLaw | None
-    problem: str
-    """Why there is no law; else ""."""
-    next: Forecast | None
+    law: PowerLaw
+    next: Forecast
     check: Forecast | None
     """The largest size, as it follows from the smaller ones; None if they are too few.
     """
+
+
+class Study(NamedTuple):
+    """What a family says of its law."""
+
+    curve: Curve
+    outlook: Outlook | None
+    problem: str
+    """Why there is no outlook; else ""."""
 
 
 def study(curve: Curve, runs: Sequence[Run]) -> Study:
@@ -51,10 +57,10 @@ def study(curve: Curve, runs: Sequence[Run]) -> Study:
     try:
         law = _fit(curve.points)
     except CannotFit as error:
-        return Study(curve, None, str(error), None, None)
+        return Study(curve, None, str(error))
     label, cost = _next_size(curve, runs)
     ahead = _forecast(law, label, cost, seeds=1, measured=math.nan)
-    return Study(curve, law, "", ahead, _check(curve.points))
+    return Study(curve, Outlook(law, ahead, _check(curve.points)), "")
 
 
 def _fit(points: Sequence[Point]) -> PowerLaw:

@@ -65,17 +65,9 @@ def label_points(
             text.set_position((right * _POINTS_AWAY, up * _POINTS_AWAY))
             text.set(horizontalalignment=horizontal, verticalalignment=vertical)
             box = text.get_window_extent(renderer)
-            if box.count_overlaps(taken) == 0 and _is_within(box, inside):
+            is_inside = inside.count_contains(box.corners()) == 4
+            if is_inside and box.count_overlaps(taken) == 0:
                 taken.append(box)
                 break
         else:
             text.remove()
-
-
-def _is_within(box: Bbox, outer: Bbox) -> bool:
-    return (
-        outer.x0 <= box.x0
-        and box.x1 <= outer.x1
-        and outer.y0 <= box.y0
-        and box.y1 <= outer.y1
-    )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from efdet_jax.errors import UsageError
 from efdet_jax.sweep.report import chapters, figure, page, records
 from efdet_jax.sweep.report.curves import COSTS, Curve, make_curves
-from efdet_jax.sweep.report.dashboards import write_dashboards
+from efdet_jax.sweep.report.dashboards import UNBENT, write_dashboards
 from efdet_jax.sweep.report.figure import Images
 from efdet_jax.sweep.report.forecast import Study, study
 from efdet_jax.sweep.report.published import PUBLISHED
@@ -68,7 +68,7 @@ def report(
     _write(folder, files)
     write_dashboards(folder, curves, runs, images, metric)
     return f"{text}\npage         {folder}/index.html\n" + (
-        f"TensorBoard  tensorboard --logdir={folder}\n"
+        f"TensorBoard  tensorboard --logdir={folder}, at its address {UNBENT}\n"
     )
 
 
@@ -76,13 +76,13 @@ def _images(
     curves: Sequence[Curve], studies: Sequence[Study], runs: Sequence[Run], metric: str
 ) -> dict[str, Images]:
     """Returns a figure for each cost that some point has."""
-    laws = {study.curve.name: study for study in studies}
+    outlooks = {study.curve.name: study.outlook for study in studies if study.outlook}
     devices = sorted({run.device for run in runs if run.status == FINISHED} - {""})
     notes = {"latency_ms": f" ({', '.join(devices)})" if devices else ""}
     drawn = {
         cost: figure.draw(
             curves,
-            laws if cost == "multiply_adds" else {},
+            outlooks if cost == "multiply_adds" else {},
             cost=cost,
             metric=metric,
             note=notes.get(cost, ""),
