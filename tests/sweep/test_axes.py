@@ -1,9 +1,14 @@
+import pathlib
+
 import pytest
 
 from efdet_jax import recipes
 from efdet_jax.assemble import detector
 from efdet_jax.errors import UsageError
 from efdet_jax.sweep.axes import at_budget, phis
+from efdet_jax.sweep.loading import load_trials, trial_config
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -41,3 +46,19 @@ def test_the_size_at_a_budget_is_the_nearest_of_all(share):
     found = at_budget(make, values, multiply_adds=budget, num_classes=2)
     ratios = {w: max(cost / budget, budget / cost) for w, cost in costs.items()}
     assert found == min(ratios, key=ratios.__getitem__)
+
+
+@pytest.mark.slow
+def test_single_axes_do_the_work_of_the_compound_ones(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    trials = load_trials("experiments/sweeps/single_axis.py")
+    costs = {
+        trial.name: detector(trial_config(trial), 4).multiply_adds for trial in trials
+    }
+    axes = [t for t in trials if t.family != "compound"]
+    assert len(axes) == 7
+    for trial in axes:
+        phi = trial.point.split()[-1]
+        assert costs[trial.name] == pytest.approx(
+            costs[f"compound{phi}-seed0"], rel=0.06
+        )

@@ -1,0 +1,62 @@
+"""The report as Markdown, and as one page that needs nothing else."""
+
+import html
+from collections.abc import Mapping, Sequence
+
+from efdet_jax.sweep.report import tables
+from efdet_jax.sweep.report.chapters import Chapter
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff;
+       max-width: 64rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
+figure { margin: 1rem 0; } svg { width: 100%; height: auto; max-width: 54rem; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-size: 14px;
+        font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .7rem; text-align: left; border-bottom: 1px solid #e4e4e4;
+         white-space: nowrap; }
+th { border-bottom: 2px solid #999; } .n { text-align: right; }
+"""
+
+
+def to_markdown(chapters: Sequence[Chapter]) -> str:
+    """Returns the chapters as Markdown that reads well in a terminal too."""
+    parts = []
+    for chapter in chapters:
+        table = tables.markdown(chapter.table) if chapter.table else ""
+        sentences = "".join(f"- {sentence}\n" for sentence in chapter.sentences)
+        parts.append(
+            "\n".join(filter(None, (f"## {chapter.title}\n", sentences, table)))
+        )
+    return "\n".join(parts)
+
+
+def to_page(title: str, chapters: Sequence[Chapter], figures: Mapping[str, str]) -> str:
+    """Returns one HTML page.
+
+    Args:
+      title: of the page.
+      chapters: in their order.
+      figures: SVG elements by what they show.
+    """
+    drawn = "".join(
+        f'<figure role="img" aria-label="{html.escape(name)}">{svg}</figure>\n'
+        for name, svg in figures.items()
+    )
+    body = "".join(_section(chapter) for chapter in chapters)
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width">\n'
+        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
+        f"<body>\n<h1>{html.escape(title)}</h1>\n{drawn}{body}</body>\n</html>\n"
+    )
+
+
+def _section(chapter: Chapter) -> str:
+    sentences = "".join(f"<p>{html.escape(text)}</p>\n" for text in chapter.sentences)
+    table = tables.to_html(chapter.table) if chapter.table else ""
+    return (
+        f"<section>\n<h2>{html.escape(chapter.title)}</h2>\n{sentences}"
+        f'<div class="scroll">{table}</div>\n</section>\n'
+    )
