@@ -1,9 +1,13 @@
-"""Sweeps: `python -m efdet_jax.sweep --config=experiments/sweeps/local.py`.
+"""Sweeps: many runs of the main job that end in a curve.
 
-The same command again skips what has ended and goes on with the rest. `report WORKDIR`
-draws what there is so far.
+    python -m efdet_jax.sweep --config=experiments/sweeps/local.py [--launcher=...]
+    python -m efdet_jax.sweep report WORKDIR...
+
+The first runs trials; the same command again skips what has ended and goes on with the
+rest. The second draws what there is so far, which the first does too as trials end.
 """
 
+import functools
 import hashlib
 import os
 import sys
@@ -19,18 +23,34 @@ from efdet_jax.sweep.loading import load_trials
 from efdet_jax.sweep.runner import run
 
 _CONFIG = flags.DEFINE_string("config", None, "Sweep to run: a file, or file:argument.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Default: runs/NAME_OF_CONFIG.")
+_WORKDIR = flags.DEFINE_string(
+    "workdir",
+    None,
+    "Default: runs/sweeps/NAME_OF_CONFIG. A folder that all machines "
+    "of the launcher see.",
+)
 _LAUNCHER = flags.DEFINE_enum("launcher", "local", list(LAUNCHERS), "Where to run.")
 _OPTIONS = flags.DEFINE_list(
     "launcher_options", [], "KEY=VALUE of the launcher, such as slots=2."
 )
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print what every trial costs, and end.")
+_METRIC = flags.DEFINE_string("metric", "", "To report; default: AP, or top1.")
+_OUT = flags.DEFINE_string("out", None, "Of the report. Default: WORKDIR/report.")
+_PUBLISHED = flags.DEFINE_bool("published", False, "Lay D0 to D7x under the curves.")
 
 
 def main(argv: list[str]) -> int:
     """Runs one command line; returns the exit code: 0 if all trials have finished."""
     try:
-        flags.FLAGS(argv)
+        words = flags.FLAGS(argv)[1:]
+        if words[:1] == ["report"]:
+            sys.stdout.write(_report([Path(word) for word in words[1:]]) + "\n")
+            return 0
+        if words:
+            raise UsageError(
+                f"command line: {words[0]} is no command: write report WORKDIR, or "
+                "--config=FILE to run a sweep"
+            )
         if _CONFIG.value is None:
             raise UsageError("--config is missing: name a file of experiments/sweeps/")
         return _sweep(_CONFIG.value)
@@ -55,13 +75,26 @@ def _sweep(spec: str) -> int:
 
         for line in describe(trials):
             sys.stdout.write(line + "\n")
+            sys.stdout.flush()
         return 0
     # Two workdirs of one sweep must not take each other's jobs for their own.
     digest = hashlib.sha256(str(workdir.absolute()).encode()).hexdigest()[:6]
     launcher = create(_LAUNCHER.value, f"{name}-{digest}", _OPTIONS.value)
-    standings = run(workdir, trials, launcher)
-    sys.stdout.write(table(standings) + "\n")
+    report = functools.partial(_report, [workdir])
+    standings = run(workdir, trials, launcher, when_one_ends=report)
+    sys.stdout.write(f"{table(standings)}\n\n{report()}\n")
     return 0 if all(s.state == "finished" for s in standings.values()) else 1
+
+
+def _report(workdirs: list[Path]) -> str:
+    """Writes the report; returns it as text."""
+    # Draws: seconds to load.
+    from efdet_jax.sweep.report.reporting import report
+
+    if not workdirs:
+        raise UsageError("report: no workdir: name that of a sweep, or several")
+    out = Path(_OUT.value) if _OUT.value else None
+    return report(workdirs, metric=_METRIC.value, out=out, published=_PUBLISHED.value)
 
 
 if __name__ == "__main__":

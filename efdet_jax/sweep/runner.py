@@ -4,7 +4,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -56,9 +56,19 @@ def standings_of(workdir: Path, trials: Sequence[Trial]) -> dict[str, Standing]:
 
 
 def run(
-    workdir: Path, trials: Sequence[Trial], launcher: Launcher
+    workdir: Path,
+    trials: Sequence[Trial],
+    launcher: Launcher,
+    *,
+    when_one_ends: Callable[[], object],
 ) -> dict[str, Standing]:
     """Runs every trial that has not ended, and waits for those that others run.
+
+    Args:
+      workdir: of the sweep.
+      trials: from `loading.load_trials`.
+      launcher: where they run.
+      when_one_ends: called when more trials have ended than before.
 
     Returns:
       How each has ended.
@@ -77,11 +87,16 @@ def run(
         number: signal.signal(number, _interrupt)
         for number in (signal.SIGINT, signal.SIGTERM)
     }
+    num_ended = None
     try:
         while True:
             alive = set(launcher.alive())
             standings = standings_of(workdir, trials)
             board.show(standings)
+            ended = sum(s.state in ENDED for s in standings.values())
+            if num_ended not in (None, ended):
+                when_one_ends()
+            num_ended = ended
             to_start = [
                 trial
                 for trial in trials
@@ -116,8 +131,3 @@ def _job(workdir: Path, trial: Trial) -> Job:
 def _interrupt(number: int, frame: FrameType | None) -> None:
     del number, frame
     raise Interrupted("the sweep was stopped; the same command goes on from there")
-
-
-def has_all_ended(standings: dict[str, Standing]) -> bool:
-    """Returns whether no trial could be gone on with."""
-    return all(s.state in ENDED for s in standings.values())

@@ -11,6 +11,10 @@ from efdet_jax.sweep.trials import Trial
 KILLED = None
 
 
+def run(workdir, trials, launcher, when_one_ends=lambda: None):
+    return runner.run(workdir, trials, launcher, when_one_ends=when_one_ends)
+
+
 def trial(name):
     return Trial(name, "tests/tiny.py", {}, "tiny", name)
 
@@ -65,7 +69,7 @@ def test_all_trials_come_to_their_ends(slots, tmp_path):
         },
         slots,
     )
-    standings = runner.run(tmp_path, [trial(name) for name in script.codes], script)
+    standings = run(tmp_path, [trial(name) for name in script.codes], script)
     assert {name: s.state for name, s in standings.items()} == {
         "well": "finished",
         "preempted": "finished",
@@ -83,9 +87,9 @@ def test_again_it_tries_what_was_given_up_and_nothing_else(tmp_path):
     first = Script(
         {"well": [0], "dying": [KILLED], "refused": [2], "diverging": [1]}, 1
     )
-    runner.run(tmp_path, trials, first)
+    run(tmp_path, trials, first)
     second = Script({"dying": [0], "refused": [0]}, 1)
-    standings = runner.run(tmp_path, trials, second)
+    standings = run(tmp_path, trials, second)
     assert sorted(second.started) == ["dying", "refused"]
     assert standings["refused"].state == "finished"
 
@@ -115,4 +119,16 @@ def test_the_engine_s_refusal_ends_the_sweep_in_one_line(tmp_path):
             raise UsageError(f"job {job.name}: no such partition")
 
     with pytest.raises(UsageError, match="job a: no such partition"):
-        runner.run(tmp_path, [trial("a")], Refusing({"a": [0]}, 1))
+        run(tmp_path, [trial("a")], Refusing({"a": [0]}, 1))
+
+
+def test_who_draws_is_called_as_trials_end(tmp_path):
+    seen = []
+    names = ("a", "b", "c")
+    run(
+        tmp_path,
+        [trial(name) for name in names],
+        Script({name: [0] for name in names}, 1),
+        when_one_ends=lambda: seen.append(len(list(tmp_path.glob("*/attempt.json")))),
+    )
+    assert seen == [1, 2, 3]
