@@ -137,19 +137,10 @@ def get_imbalance_config(name: str) -> ConfigDict:
         raise UsageError(
             f"imbalance row {name!r} is not known: use one of {', '.join(IMBALANCE)}"
         )
-    config = get_small_config(-4.0)
+    config = get_shapes_config(-4.0)
     config.steps = 450
-    config.data.train = "shapes:train"
-    config.data.val = "shapes:val"
-    config.data.jitter = (1.0, 1.0)
-    config.data.max_boxes = 8
-    config.data.num_threads = 1
     config.data.shapes.num_train = 4096
-    config.data.shapes.num_classes = 4
     config.data.shapes.imbalance = 50.0
-    config.data.shapes.max_objects = 3
-    config.data.shapes.min_size = 0.25
-    config.data.shapes.clutter = 0.1
     config.eval.every = config.checkpoint.every = 225
     config.update_from_flattened_dict(IMBALANCE[name])
     return config
