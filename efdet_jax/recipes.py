@@ -85,6 +85,8 @@ def get_memory_config(config: ConfigDict, *, top_level: int) -> ConfigDict:
     config.image_size = (2**top_level, 2**top_level)
     _train_for_minutes(config)
     config.model.num_classes = 0
+    if "survival_prob" in config.model.backbone:
+        config.model.backbone.survival_prob = 1.0
     config.loss = get_config("table", 0).loss
     config.batch_size = config.optimizer.reference_batch = config.eval.batch_size = 8
     config.optimizer.learning_rate = 0.015
