@@ -41,9 +41,10 @@ def detectors() -> dict[str, ConfigDict]:
         config = make()
         top_level = 7 if config.model.neck.name == "nas_fpn" else 6
         config = recipes.get_memory_config(config, top_level=top_level)
-        config.steps = config.eval.every = config.checkpoint.every = 300
         is_large = config.model.backbone.name == "resnet" or config.model.norm == "none"
-        config.optimizer.learning_rate = 1e-3 if is_large else 1e-2
+        config.optimizer.learning_rate = 1e-3 if is_large else 5e-3
+        config.steps = 300 if is_large else 500
+        config.eval.every = config.checkpoint.every = config.steps
         configs[name] = config
     return configs
 
