@@ -60,6 +60,7 @@ def build(name, coco_folder):
         "imbalance": "focal",
         "own_data": str(coco_folder),
         "phi": "1.5",
+        "shapes": "-3",
     }
     given = [arguments[name]] if name in arguments else []
     return load(name).get_config(*given)

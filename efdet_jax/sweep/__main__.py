@@ -22,27 +22,43 @@ from efdet_jax.sweep.launchers.choosing import LAUNCHERS, create
 from efdet_jax.sweep.loading import load_trials
 from efdet_jax.sweep.runner import run
 
-_CONFIG = flags.DEFINE_string("config", None, "Sweep to run: a file, or file:argument.")
+_FLAGS = flags.FlagValues()  # The main job's command line is another one.
+_CONFIG = flags.DEFINE_string(
+    "config", None, "Sweep to run: a file, or file:argument.", flag_values=_FLAGS
+)
 _WORKDIR = flags.DEFINE_string(
     "workdir",
     None,
-    "Default: runs/sweeps/NAME_OF_CONFIG. A folder that all machines "
-    "of the launcher see.",
+    "Default: runs/sweeps/NAME_OF_CONFIG. All machines of the launcher must see it.",
+    flag_values=_FLAGS,
 )
-_LAUNCHER = flags.DEFINE_enum("launcher", "local", list(LAUNCHERS), "Where to run.")
+_LAUNCHER = flags.DEFINE_enum(
+    "launcher", "local", list(LAUNCHERS), "Where to run.", flag_values=_FLAGS
+)
 _OPTIONS = flags.DEFINE_list(
-    "launcher_options", [], "KEY=VALUE of the launcher, such as slots=2."
+    "launcher_options",
+    [],
+    "KEY=VALUE of the launcher, such as slots=2.",
+    flag_values=_FLAGS,
 )
-_DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print what every trial costs, and end.")
-_METRIC = flags.DEFINE_string("metric", "", "To report; default: AP, or top1.")
-_OUT = flags.DEFINE_string("out", None, "Of the report. Default: WORKDIR/report.")
-_PUBLISHED = flags.DEFINE_bool("published", False, "Lay D0 to D7x under the curves.")
+_DRY_RUN = flags.DEFINE_bool(
+    "dry_run", False, "Print what every trial costs, and end.", flag_values=_FLAGS
+)
+_METRIC = flags.DEFINE_string(
+    "metric", "", "To report; default: AP, or top1.", flag_values=_FLAGS
+)
+_OUT = flags.DEFINE_string(
+    "out", None, "Of the report; default: WORKDIR/report.", flag_values=_FLAGS
+)
+_PUBLISHED = flags.DEFINE_bool(
+    "published", False, "Lay D0 to D7x under the curves.", flag_values=_FLAGS
+)
 
 
 def main(argv: list[str]) -> int:
     """Runs one command line; returns the exit code: 0 if all trials have finished."""
     try:
-        words = flags.FLAGS(argv)[1:]
+        words = _FLAGS(argv)[1:]
         if words[:1] == ["report"]:
             sys.stdout.write(_report([Path(word) for word in words[1:]]) + "\n")
             return 0
