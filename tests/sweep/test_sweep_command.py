@@ -71,13 +71,15 @@ def whole(tmp_path_factory):
 def test_a_trial_that_diverges_is_a_result_and_stops_no_other(whole):
     workdir, (code, out, err) = whole
     assert code == 1, err
-    states = {line.split()[0]: line.split()[1] for line in out.splitlines()[1:]}
+    table, report = out.split("\n\n", 1)
+    states = {line.split()[0]: line.split()[1] for line in table.splitlines()[1:]}
     assert states == {
         "narrow": "finished",
         "diverging": "diverged",
         "again": "finished",
     }
-    assert "error: the loss became" in out
+    assert "error: the loss became" in table
+    assert "2 of 3 trials finished, 1 diverged" in report
     assert results(workdir)["diverging"]["status"] == "diverged"
 
 
