@@ -28,7 +28,7 @@ class Assembly(NamedTuple):
     model: Network
     objective: Objective
     anchors: Float[np.ndarray, "a 4"]
-    """None for a classifier."""
+    """A classifier has none: zero rows."""
     variables: dict
     """Shapes of `params` and `batch_stats`."""
     params: int

@@ -20,6 +20,7 @@ from ml_collections import ConfigDict
 
 from efdet_jax.errors import UsageError
 from efdet_jax.pictures import write_pictures
+from efdet_jax.replacing import replace_text
 
 _PACKAGES = ("efdet-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain")
 
@@ -57,11 +58,11 @@ class Journal:
         twice.
         """
         text = {"config": json.loads(config.to_json()), "versions": versions()}
-        self._write("config.json", json.dumps(text, indent=2) + "\n")
+        replace_text(self.workdir / "config.json", json.dumps(text, indent=2) + "\n")
         log = self.workdir / "metrics.jsonl"
         lines = log.read_text().splitlines() if log.exists() else []
         kept = [line for line in lines if json.loads(line)["step"] <= from_step]
-        self._write(log.name, "".join(f"{line}\n" for line in kept))
+        replace_text(log, "".join(f"{line}\n" for line in kept))
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Logs scalars to the file and to TensorBoard."""
@@ -79,7 +80,9 @@ class Journal:
 
     def result(self, values: Mapping[str, Any]) -> None:
         """Replaces the result."""
-        self._write("result.json", json.dumps(_finite(values), indent=2) + "\n")
+        replace_text(
+            self.workdir / "result.json", json.dumps(_finite(values), indent=2) + "\n"
+        )
 
     def amend_result(self, **values: Any) -> None:
         """Changes some values of the result, and leaves the others."""
@@ -103,12 +106,6 @@ class Journal:
             writer = metric_writers.SummaryWriter(str(self.workdir))
             self._events = metric_writers.AsyncWriter(writer)
         return self._events
-
-    def _write(self, name: str, text: str) -> None:
-        # A reader, or a crash, never meets half a file.
-        temporary = self.workdir / f".{name}.new"
-        temporary.write_text(text)
-        temporary.replace(self.workdir / name)
 
 
 def versions() -> dict[str, str]:

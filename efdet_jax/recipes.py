@@ -72,13 +72,16 @@ def get_shapes_config(phi: float) -> ConfigDict:
     return config
 
 
-def get_memory_config(config: ConfigDict, *, top_level: int) -> ConfigDict:
+def get_memory_config(config: ConfigDict) -> ConfigDict:
     """Returns how a detector learns eight drawn images by heart: whether it trains.
+
+    The images are one cell of the coarsest level: 64 pixels, with a NAS-FPN 128.
 
     Args:
       config: of the detector.
-      top_level: its coarsest one; the images are one cell of it, 64 pixels for 6.
     """
+    # A NAS-FPN has one table, for five levels.
+    top_level = 7 if config.model.neck.name == "nas_fpn" else 6
     config = config.copy_and_resolve_references()
     config.scaling.source = config.reference = FREE
     config.model.levels = (config.model.levels[0], top_level)

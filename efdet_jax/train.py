@@ -6,7 +6,7 @@ import math
 import pathlib
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -96,9 +96,10 @@ def make_training(
 class CompiledStep(NamedTuple):
     """A step for batches of one shape, and what it cost to make and costs to run."""
 
-    step: Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]]
-    cost: dict[str, float | None]
-    """`compile_seconds`; `xla_flops` of a step by XLA's own count, where it has one."""
+    step: jax.stages.Compiled
+    """As `Training.step`."""
+    cost: dict[str, float]
+    """`compile_seconds`; `xla_flops` of a step by XLA's own count, or not a number."""
 
 
 def compile_step(training: Training, batch: Batch | LabelledBatch) -> CompiledStep:
@@ -107,7 +108,7 @@ def compile_step(training: Training, batch: Batch | LabelledBatch) -> CompiledSt
     compiled = training.step.lower(training.state, batch).compile()
     cost = {
         "compile_seconds": time.monotonic() - start,
-        "xla_flops": (compiled.cost_analysis() or {}).get("flops"),
+        "xla_flops": (compiled.cost_analysis() or {}).get("flops", math.nan),
     }
     return CompiledStep(compiled, cost)
 
@@ -229,8 +230,9 @@ def _train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
             journal.scalars(step, evaluation.metrics)
             journal.pictures(step, evaluation.pictures)
             result |= evaluation.metrics
-            hours = clock.seconds() * jax.device_count() / 3600
-            result |= {"step": step, "seconds": clock.seconds(), "device_hours": hours}
+            seconds = clock.seconds()
+            hours = seconds * jax.device_count() / 3600
+            result |= {"step": step, "seconds": seconds, "device_hours": hours}
             result["status"] = "finished" if is_last else "running"
             journal.result(result)
             shown = {name: evaluation.metrics[name] for name in task.figures[:2]}

@@ -26,11 +26,7 @@ def necks() -> dict[str, ConfigDict]:
         config = recipes.get_small_config(-4.0)
         config.model.neck.name = neck
         config.model.neck.fusion = fusion
-        # A NAS-FPN has one table, for five levels.
-        top_level = 7 if neck == "nas_fpn" else 6
-        configs[f"{neck}, {fusion}"] = recipes.get_memory_config(
-            config, top_level=top_level
-        )
+        configs[f"{neck}, {fusion}"] = recipes.get_memory_config(config)
     return configs
 
 
@@ -38,9 +34,7 @@ def detectors() -> dict[str, ConfigDict]:
     """Returns the detectors that EfficientDet's Tables 2 and 4 compare."""
     configs = {}
     for name, make in comparisons.DETECTORS.items():
-        config = make()
-        top_level = 7 if config.model.neck.name == "nas_fpn" else 6
-        config = recipes.get_memory_config(config, top_level=top_level)
+        config = recipes.get_memory_config(make())
         is_large = config.model.backbone.name == "resnet" or config.model.norm == "none"
         config.optimizer.learning_rate = 1e-3 if is_large else 5e-3
         config.steps = 300 if is_large else 500

@@ -30,15 +30,13 @@ def test_a_neck_finds_what_it_was_shown(neck, fusion, tmp_path):
     config = recipes.get_small_config(-4.0)
     config.model.neck.name = neck
     config.model.neck.fusion = fusion
-    config = recipes.get_memory_config(config, top_level=7 if neck == "nas_fpn" else 6)
+    config = recipes.get_memory_config(config)
     assert train.train(config, tmp_path)["AP"] > 0.9
 
 
 @pytest.mark.slow
 def test_a_retinanet_finds_what_it_was_shown(tmp_path):
-    config = recipes.get_memory_config(
-        comparisons.get_retinanet_config(50), top_level=6
-    )
+    config = recipes.get_memory_config(comparisons.get_retinanet_config(50))
     config.steps = config.eval.every = config.checkpoint.every = 150
     config.optimizer.learning_rate = 1e-3
     assert train.train(config, tmp_path)["AP"] > 0.9

@@ -9,7 +9,6 @@ rest. The second draws what there is so far, which the first does too as trials 
 
 import functools
 import hashlib
-import os
 import sys
 from pathlib import Path
 
@@ -82,10 +81,6 @@ def _sweep(spec: str) -> int:
     trials = load_trials(spec)
     name = Path(spec.partition(":")[0]).stem
     workdir = Path(_WORKDIR.value or f"runs/sweeps/{name}")
-    # Before JAX is loaded, which reads it once; the trials find their steps there.
-    os.environ.setdefault(
-        "JAX_COMPILATION_CACHE_DIR", str((workdir / "compilation_cache").absolute())
-    )
     if _DRY_RUN.value:
         from efdet_jax.sweep.description import describe
 

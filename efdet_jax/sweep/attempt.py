@@ -14,6 +14,7 @@ from typing import Any
 
 from efdet_jax.errors import UsageError
 from efdet_jax.memory import use_huge_pages
+from efdet_jax.replacing import replace_text
 from efdet_jax.sweep import lease
 
 CRASHED = 70
@@ -36,9 +37,7 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def _write(folder: Path, record: dict[str, Any]) -> None:
-    temporary = folder / ".attempt.json.new"
-    temporary.write_text(json.dumps(record))
-    temporary.replace(folder / "attempt.json")
+    replace_text(folder / "attempt.json", json.dumps(record))
 
 
 def forgive(folder: Path) -> None:
@@ -89,6 +88,7 @@ if __name__ == "__main__":
     use_huge_pages(sys.orig_argv)
     _folder = Path(sys.argv[1])
     os.environ.setdefault(
-        "JAX_COMPILATION_CACHE_DIR", str(_folder.parent / "compilation_cache")
+        "JAX_COMPILATION_CACHE_DIR",
+        str(_folder.parent.absolute() / "compilation_cache"),
     )
     sys.exit(main(_folder, sys.argv[2:]))

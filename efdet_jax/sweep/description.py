@@ -13,7 +13,7 @@ from efdet_jax.progress import duration
 from efdet_jax.sweep.loading import trial_config
 from efdet_jax.sweep.trials import Trial
 from efdet_jax.tasks import TASKS
-from efdet_jax.train import make_training
+from efdet_jax.train import compile_step, make_training
 
 _TIMED_STEPS = 3
 
@@ -74,13 +74,13 @@ def measure(trial: Trial) -> Cost:
     )
     training = make_training(config, assembly, variables, mesh)
     batch = meshes.place_batch(task.blank_batch(config), mesh)
-    compiled = training.step.lower(training.state, batch).compile()
-    memory: Any = compiled.memory_analysis()
+    step = compile_step(training, batch).step
+    memory: Any = step.memory_analysis()
     used = memory.temp_size_in_bytes + memory.argument_size_in_bytes
-    state, _ = jax.block_until_ready(compiled(training.state, batch))
+    state, _ = jax.block_until_ready(step(training.state, batch))
     start = time.monotonic()
     for _ in range(_TIMED_STEPS):
-        state, _ = compiled(state, batch)
+        state, _ = step(state, batch)
     jax.block_until_ready(state)
     return Cost(
         params=assembly.params,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from efdet_jax.errors import UsageError
+from efdet_jax.replacing import replace_text
 
 BEAT = 10.0
 """Seconds between two touches."""
@@ -71,10 +72,8 @@ def _take(folder: Path, path: Path) -> None:
                 f"{folder} is being trained by process {owner['pid']} on "
                 f"{owner['host']}: wait for it, or stop it first"
             )
-        temporary = folder / f".lease.{host}.{pid}"
         owner = {"host": host, "pid": pid, "started": _started(pid)}
-        temporary.write_text(json.dumps(owner))
-        temporary.replace(path)
+        replace_text(path, json.dumps(owner))
 
 
 def _started(pid: int) -> str | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import FrameType
 
 from efdet_jax.errors import Interrupted, UsageError
+from efdet_jax.replacing import replace_text
 from efdet_jax.sweep import attempt, standing
 from efdet_jax.sweep.board import Board
 from efdet_jax.sweep.launchers.launcher import Launcher
@@ -39,11 +40,9 @@ def enter(workdir: Path, trials: Sequence[Trial]) -> None:
                     "--workdir"
                 )
     workdir.mkdir(parents=True, exist_ok=True)
-    temporary = workdir / ".sweep.json.new"
     new = {row["name"]: row for row in rows}
     text = json.dumps({"trials": list((known | new).values())}, indent=2)
-    temporary.write_text(text + "\n")
-    temporary.replace(path)
+    replace_text(path, text + "\n")
 
 
 def _row(trial: Trial) -> dict:

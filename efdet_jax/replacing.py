@@ -1,0 +1,14 @@
+"""Writing a file that others read at any moment."""
+
+import os
+import pathlib
+
+
+def replace_text(path: pathlib.Path, text: str) -> None:
+    """Gives a file a new text; a reader, or a crash, never meets half of one.
+
+    Several processes of a machine may do so at once: the last one's text stays.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text)
+    temporary.replace(path)
