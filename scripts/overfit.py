@@ -18,6 +18,13 @@ from efdet_jax.train import train
 
 ENOUGH = 0.9
 
+RATES_AND_STEPS = {
+    **{f"EfficientDet-D{phi}": (1e-2, 400) for phi in range(3)},
+    "EfficientDet-D3": (2e-3, 500),
+    "EfficientNet-B3 BiFPN": (2e-3, 500),
+}
+"""Of the detectors with BatchNorm in their heads, which learn eight images slowly."""
+
 
 def necks() -> dict[str, ConfigDict]:
     """Returns a small detector with every neck and fusion."""
@@ -35,9 +42,8 @@ def detectors() -> dict[str, ConfigDict]:
     configs = {}
     for name, make in comparisons.DETECTORS.items():
         config = recipes.get_memory_config(make())
-        is_large = config.model.backbone.name == "resnet" or config.model.norm == "none"
-        config.optimizer.learning_rate = 1e-3 if is_large else 5e-3
-        config.steps = 300 if is_large else 500
+        rate, config.steps = RATES_AND_STEPS.get(name, (1e-3, 300))
+        config.optimizer.learning_rate = rate
         config.eval.every = config.checkpoint.every = config.steps
         configs[name] = config
     return configs
