@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+from slurm_cluster import cluster, missing
 
 from efdet_jax.sweep import attempt, lease
 
@@ -139,6 +140,15 @@ def test_killed_three_times_it_ends_in_the_same_figures(whole, tmp_path):
     assert runner.returncode == 42, err
     assert not holder()
     code, _, err = run(tmp_path, cache=whole[0])
+    assert (code, results(tmp_path)) == (1, results(whole[0])), err
+
+
+def test_a_cluster_s_trials_end_in_the_same_figures(whole, tmp_path, monkeypatch):
+    if reason := missing():
+        pytest.skip(f"no Slurm on this machine ({reason}): apt install slurm-wlm munge")
+    with cluster() as config:
+        monkeypatch.setenv("SLURM_CONF", str(config))
+        code, _, err = run(tmp_path, "--launcher=slurm", cache=whole[0])
     assert (code, results(tmp_path)) == (1, results(whole[0])), err
 
 
