@@ -1,5 +1,6 @@
 """Strict JAX settings and the reference material, for every test."""
 
+import collections
 import pathlib
 
 import jax
@@ -15,3 +16,11 @@ def shared() -> pathlib.Path:
     if not (folder / "reference").is_dir():
         pytest.skip("the reference material (../shared) is not beside this checkout")
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts files with many slow tests first: else one worker ends long after others."""
+    slow = collections.Counter(
+        item.path for item in items if item.get_closest_marker("slow")
+    )
+    items.sort(key=lambda item: -slow[item.path])
