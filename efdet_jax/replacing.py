@@ -2,13 +2,15 @@
 
 import os
 import pathlib
+import socket
 
 
 def replace_text(path: pathlib.Path, text: str) -> None:
     """Gives a file a new text; a reader, or a crash, never meets half of one.
 
-    Several processes of a machine may do so at once: the last one's text stays.
+    Several processes, of several machines that see the folder, may do so at once: the
+    last one's text stays.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}")
     temporary.write_text(text)
     temporary.replace(path)
