@@ -31,6 +31,8 @@ class Trial(NamedTuple):
     """Its place on the curve, such as "phi -2"; only the seed tells trials of one
     point apart."""
     resources: Resources = Resources()
+    also_in: tuple[str, ...] = ()
+    """Other curves with this point, such as those that begin with it."""
 
 
 class Job(NamedTuple):

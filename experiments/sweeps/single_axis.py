@@ -3,6 +3,7 @@
 python -m efdet_jax.sweep --config=experiments/sweeps/single_axis.py
 
 On drawn shapes, from the law at phi -4 up to the work that it does at -3 and at -2.5.
+All begin with that at -4.
 single_axis.py:SEEDS trains each with several seeds. BiFPN depth and head depth are not
 among the axes: thirty repeats are less than the work of phi -3.
 """
@@ -15,7 +16,7 @@ AXES = {
     "resolution": ("image_size", ((160, 160), (256, 256))),
     "backbone width": ("model.backbone.width", (1.0, 1.56)),
     "backbone depth": ("model.backbone.depth", (0.98, 2.23)),
-    "BiFPN width": ("model.neck.width", (136,)),
+    "BiFPN width": ("model.neck.width", (136, 304)),
 }
 """The key of each axis, and its values that do the work of LARGER.
 
@@ -31,11 +32,12 @@ def get_trials(seeds: str = "1") -> list[Trial]:
             overrides=STEPS,
             family="compound",
             point=f"φ = {phi:g}",
+            also_in=tuple(AXES) if phi == SMALLEST else (),
         )
         for phi in (SMALLEST, *LARGER)
     ]
     for axis, (key, values) in AXES.items():
-        for phi, value in zip(LARGER, values, strict=False):
+        for phi, value in zip(LARGER, values, strict=True):
             trials.append(
                 Trial(
                     name=f"{axis.replace(' ', '-')}{phi:g}",

@@ -56,7 +56,7 @@ def test_single_axes_do_the_work_of_the_compound_ones(monkeypatch):
         trial.name: detector(trial_config(trial), 4).multiply_adds for trial in trials
     }
     axes = [t for t in trials if t.family != "compound"]
-    assert len(axes) == 7
+    assert len(axes) == 8
     for trial in axes:
         phi = trial.point.split()[-1]
         assert costs[trial.name] == pytest.approx(

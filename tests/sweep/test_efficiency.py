@@ -73,3 +73,11 @@ def test_nothing_is_said_where_no_rival_was_measured():
     assert [row.label for row in gains(compound, [width])] == ["10"]
     assert gains(compound, [curve("width")]) == []
     assert gains(compound, []) == []
+
+
+def test_a_point_of_both_is_where_they_begin_and_gains_nothing():
+    compound = curve("compound", (1.0, 0.1), (10.0, 0.35))
+    width = curve("width", (1.0, 0.1), (11.0, 0.4))
+    (row,) = gains(compound, [width])
+    assert (row.label, row.rival) == ("10", "width")
+    assert row.rival_value == pytest.approx(0.1 + 0.3 * math.log(10) / math.log(11))

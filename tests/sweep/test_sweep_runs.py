@@ -78,6 +78,18 @@ def test_families_of_one_name_are_told_apart_by_their_sweeps(tmp_path):
     assert len(read_runs([first, first])) == 1
 
 
+def test_a_trial_may_be_where_several_curves_begin(tmp_path):
+    base = trial("a", point="x") | {"also_in": ["width", "depth"]}
+    rows = [(base, result(1e7, 0.3)), (trial("b", "width", "y"), result(2e7, 0.4))]
+    curves = make_curves(read_runs([write(tmp_path / "s", rows)]), "AP")
+    points = {c.family: [(p.label, p.mean) for p in c.points] for c in curves}
+    assert points == {
+        "compound": [("x", 0.3)],
+        "width": [("x", 0.3), ("y", 0.4)],
+        "depth": [("x", 0.3)],
+    }
+
+
 def test_the_metric_is_the_one_that_is_there(tmp_path):
     accuracy = {"AP": None, "top1": 0.8, "top5": 0.9}
     rows = [(trial("a"), result(1e7, None, **accuracy))]

@@ -44,7 +44,9 @@ def test_points_come_back_from_csv_to_the_last_digit():
 
 
 def test_trials_have_a_column_for_every_figure_of_any():
-    run = Run("s", "a", "f", "p", "c.py", {"k": (1, 2)}, "finished", {"AP": 0.1}, "cpu")
+    run = Run(
+        "s", "a", "f", (), "p", "c.py", {"k": (1, 2)}, "finished", {"AP": 0.1}, "cpu"
+    )
     other = run._replace(name="b", figures={"step": 3.0})
     rows = list(csv.DictReader(io.StringIO(trials_csv([run, other]))))
     assert [(row["AP"], row["step"]) for row in rows] == [("0.1", ""), ("", "3.0")]

@@ -45,8 +45,9 @@ def make_curves(runs: Sequence[Run], metric: str) -> list[Curve]:
     groups: dict[tuple[str, str], dict[str, list[Run]]] = {}
     for run in runs:
         if run.status == FINISHED and metric in run.figures:
-            points = groups.setdefault((run.sweep, run.family), {})
-            points.setdefault(run.point, []).append(run)
+            for family in (run.family, *run.also_in):
+                points = groups.setdefault((run.sweep, family), {})
+                points.setdefault(run.point, []).append(run)
     shared = Counter(family for _, family in groups)
     return [
         Curve(

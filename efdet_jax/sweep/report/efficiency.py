@@ -59,10 +59,23 @@ def cost_to_reach(
 
 
 def gains(curve: Curve, rivals: Sequence[Curve]) -> list[Gain]:
-    """Returns a row for each point at whose multiply-adds a rival was measured."""
+    """Returns a row for each point at whose multiply-adds a rival was measured.
+
+    Where curves begin with a point of both, nothing is gained yet: it has no row.
+    """
     rivals = [having(rival, "multiply_adds") for rival in rivals]
-    rows = [_gain(point, rivals) for point in having(curve, "multiply_adds").points]
+    shared = {_identity(point) for rival in rivals for point in rival.points}
+    rows = [
+        _gain(point, rivals)
+        for point in having(curve, "multiply_adds").points
+        if _identity(point) not in shared
+    ]
     return [row for row in rows if row is not None]
+
+
+def _identity(point: Point) -> tuple[str, float, float]:
+    """Returns what two points of the same trials have in common, and no others."""
+    return point.label, point.multiply_adds, point.mean
 
 
 def _gain(point: Point, rivals: Sequence[Curve]) -> Gain | None:

@@ -23,6 +23,8 @@ class Run(NamedTuple):
     """The name of its sweep's workdir, or the path where two have one name."""
     name: str
     family: str
+    also_in: tuple[str, ...]
+    """Other families with it."""
     point: str
     config: str
     overrides: Mapping[str, Any]
@@ -96,6 +98,7 @@ def _run(
         sweep=str(sweep),
         name=trial["name"],
         family=trial["family"],
+        also_in=tuple(trial.get("also_in") or ()),
         point=trial["point"],
         config=trial.get("config", ""),
         overrides=trial.get("overrides") or {},
