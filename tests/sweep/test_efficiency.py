@@ -81,3 +81,11 @@ def test_a_point_of_both_is_where_they_begin_and_gains_nothing():
     (row,) = gains(compound, [width])
     assert (row.label, row.rival) == ("10", "width")
     assert row.rival_value == pytest.approx(0.1 + 0.3 * math.log(10) / math.log(11))
+
+
+def test_a_rival_with_hardly_less_work_is_judged_by_its_last_point():
+    width = curve("width", (1.0, 0.1), (9.8, 0.4), deviation=0.06, seeds=4)
+    (row,) = gains(curve("compound", (10.0, 0.35), deviation=0.08, seeds=4), [width])
+    assert row.rival_value == pytest.approx(0.4)
+    assert row.error == pytest.approx(0.05)
+    assert gains(curve("compound", (10.4, 0.35)), [width]) == []

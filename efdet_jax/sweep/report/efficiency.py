@@ -12,6 +12,13 @@ from efdet_jax.sweep.report.curves import Curve, Point, column, having
 COMPOUND = "compound"
 """The family that is compared with the best of its sweep's other families."""
 
+NEAR = 0.05
+"""By how much more work than a rival's largest a point may have to be compared with it.
+
+Sizes are whole blocks, channels and cells, so few do equal work exactly; the rival is
+judged by what it has with less.
+"""
+
 
 class Gain(NamedTuple):
     """A point of a curve against the best of its rivals."""
@@ -22,7 +29,7 @@ class Gain(NamedTuple):
     rival: str
     """The family that is best at these multiply-adds."""
     rival_value: float
-    """Its metric there, between its measured points."""
+    """Its metric there, between its measured points, or at the last of them."""
     error: float
     """Standard error of value - rival_value over seeds; nan where a point has one."""
     cost_ratio: float
@@ -81,12 +88,16 @@ def _identity(point: Point) -> tuple[str, float, float]:
 def _gain(point: Point, rivals: Sequence[Curve]) -> Gain | None:
     at = point.multiply_adds
     # Never beyond what was measured: extrapolation would decide who wins.
-    rivals = [r for r in rivals if r.points and _costs(r)[0] <= at <= _costs(r)[-1]]
+    rivals = [r for r in rivals if r.points and _reaches(r, at)]
     if not rivals:
         return None
-    values = [interpolate(_costs(rival), _values(rival), at) for rival in rivals]
+    values = [interpolate(_costs(r), _values(r), min(at, _largest(r))) for r in rivals]
     best = int(np.argmax(values))
-    error = interpolate(_costs(rivals[best]), _errors(rivals[best].points), at)
+    error = interpolate(
+        _costs(rivals[best]),
+        _errors(rivals[best].points),
+        min(at, _largest(rivals[best])),
+    )
     needed = [cost_to_reach(_costs(r), _values(r), point.mean) for r in rivals]
     # One that gets there is cheaper than one that never was seen to.
     cost, bound = min(needed, key=lambda found: (found[1] == ">", found[0]))
@@ -100,6 +111,14 @@ def _gain(point: Point, rivals: Sequence[Curve]) -> Gain | None:
         cost_ratio=cost / at,
         bound=bound,
     )
+
+
+def _reaches(curve: Curve, cost: float) -> bool:
+    return _costs(curve)[0] <= cost <= _largest(curve) * (1 + NEAR)
+
+
+def _largest(curve: Curve) -> float:
+    return float(_costs(curve)[-1])
 
 
 def _costs(curve: Curve) -> Float[np.ndarray, " p"]:

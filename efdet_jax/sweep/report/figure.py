@@ -84,6 +84,8 @@ def draw(
                 labels += _draw_points(axes, curve, cost, style, bool(outlook))
             if outlook:
                 labels += _draw_outlook(axes, curve, outlook, style)
+        # Where curves begin with one point, it is named once.
+        labels = list({label[:3]: label for label in labels}.values())
         _draw_front(axes, points, cost)
         _scale(axes, labels, is_time=cost == "latency_ms")
         _name(axes, metric, COST_NAMES[cost], note, has_law=bool(outlooks))
@@ -193,7 +195,7 @@ def _name(axes: Axes, metric: str, cost_name: str, note: str, *, has_law: bool) 
     axes.grid(color="#ececec", linewidth=0.7)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="lower right", frameon=False)
+    axes.legend(loc="best", frameon=False)
 
 
 def _encode(figure: Figure, canvas: FigureCanvasAgg) -> Images:
