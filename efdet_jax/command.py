@@ -1,4 +1,4 @@
-"""What every command line of the package has: --config, and one line for an error."""
+"""What every command line has: flags, --help, and one line for an error."""
 
 import pathlib
 import re
@@ -12,56 +12,107 @@ from ml_collections import ConfigDict, config_flags
 from efdet_jax.errors import EXIT_CODES, UsageError
 from efdet_jax.validation import validate
 
-_CONFIG = config_flags.DEFINE_config_file("config", help_string="Experiment to run.")
+
+def new_options(argv: list[str], *, config: str = "") -> flags.FlagValues:
+    """Returns the flags that every command has; it adds its own.
+
+    Args:
+      argv: the command line.
+      config: what --config is for; empty for a command that has none.
+    """
+    options = flags.FlagValues()
+    flags.DEFINE_bool("help", False, "Print this.", flag_values=options)
+    if config:
+        config_flags.DEFINE_config_file(
+            "config", help_string=config, flag_values=options, sys_argv=argv
+        )
+    return options
 
 
-def run(command: Callable[[ConfigDict], None], argv: list[str]) -> int:
-    """Runs a command with the config of its command line; returns the exit code."""
+def run(
+    act: Callable[[list[str], flags.FlagValues], int],
+    argv: list[str],
+    options: flags.FlagValues,
+    *,
+    about: str | None,
+) -> int:
+    """Runs a command line; returns the exit code.
+
+    Args:
+      act: (words that belong to no flag, flags) → the exit code, if nothing is raised.
+      argv: the command line.
+      options: its flags, not yet parsed.
+      about: what --help says before them.
+    """
     try:
-        config = _parse(argv)
-        validate(config)
-        command(config)
+        words = _parse(argv, options)
+        if options.help:
+            listed = options.get_help(include_special_flags=False)
+            sys.stdout.write(f"{about}{listed}\n")
+            return 0
+        return act(words, options)
     except tuple(EXIT_CODES) as error:
         sys.stderr.write(f"error: {error}\n")
         return EXIT_CODES[type(error)]
-    return 0
 
 
-def config_path() -> pathlib.Path:
+def experiment(
+    words: list[str], options: flags.FlagValues, *, default: ConfigDict | None = None
+) -> ConfigDict:
+    """Returns the config that --config names, found to be sound.
+
+    Args:
+      words: that belong to no flag, of which there must be none.
+      options: the flags.
+      default: the config where none is named; None if one must be.
+
+    Raises:
+      UsageError: there is no such config, or it describes nothing that can be run.
+    """
+    if words:
+        raise UsageError(
+            f"command line: {words[0]} belongs to no flag: write --{words[0]}"
+        )
+    if not has_config(options):
+        if default is None:
+            raise UsageError("--config is missing: name a file of experiments/")
+        return default
+    path = config_path(options)
+    if not path.is_file():
+        raise UsageError(f"--config={path} does not exist: name a file of experiments/")
+    validate(options.config)
+    return options.config
+
+
+def has_config(options: flags.FlagValues) -> bool:
+    """Says whether the command line names a config."""
+    return bool(options["config"].present)
+
+
+def config_path(options: flags.FlagValues) -> pathlib.Path:
     """Returns the file that --config names, without its argument."""
-    flag: Any = flags.FLAGS["config"]
+    flag: Any = options["config"]
     return pathlib.Path(flag.config_filename.split(":")[0])
 
 
-def _parse(argv: list[str]) -> ConfigDict:
-    """Returns the config of a command line.
+def _parse(argv: list[str], options: flags.FlagValues) -> list[str]:
+    """Returns the words of a command line that belong to no flag.
 
     Raises:
       UsageError: for a flag, a file or a config key that does not exist, or a value
         that is not of its key's type.
     """
     try:
-        stray = flags.FLAGS(argv)[1:]
+        return options(argv)[1:]
     except (AttributeError, KeyError) as error:
         raise UsageError(_unknown_key(argv, str(error))) from error
     except (flags.Error, TypeError, ValueError) as error:
         # An error inside of a config file comes with its traceback as text.
         message = " ".join(str(error).split("Error: ")[-1].split())
         raise UsageError(
-            f"command line: {message}: see the config file for its arguments, "
-            "--print_config for keys and values"
+            f"command line: {message}: --help lists the flags, a config file says its "
+            "arguments, --print_config of efdet_jax.main its keys and values"
         ) from error
-    if stray:
-        raise UsageError(
-            f"command line: {stray[0]} belongs to no flag: write --{stray[0]}"
-        )
-    if _CONFIG.value is None:
-        raise UsageError("--config is missing: name a file of experiments/")
-    if not config_path().is_file():
-        raise UsageError(
-            f"--config={config_path()} does not exist: name a file of experiments/"
-        )
-    return _CONFIG.value
 
 
 def _unknown_key(argv: list[str], message: str) -> str:

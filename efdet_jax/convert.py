@@ -8,7 +8,6 @@ import pathlib
 import sys
 
 from absl import flags
-from ml_collections import ConfigDict
 
 from efdet_jax import command
 from efdet_jax.errors import UsageError
@@ -16,22 +15,25 @@ from efdet_jax.weights.importing import imported
 from efdet_jax.weights.opening import known_classes, open_weights
 from efdet_jax.weights.saving import save
 
-_OUT = flags.DEFINE_string("out", None, "File to write, such as d0.safetensors.")
-
 
 def main(argv: list[str]) -> int:
     """Runs one command line; returns the exit code."""
-    return command.run(_convert, argv)
+    options = command.new_options(argv, config="Experiment that the weights are for.")
+    flags.DEFINE_string(
+        "out", None, "File to write, such as d0.safetensors.", flag_values=options
+    )
+    return command.run(_convert, argv, options, about=__doc__)
 
 
-def _convert(config: ConfigDict) -> None:
+def _convert(words: list[str], options: flags.FlagValues) -> int:
+    config = command.experiment(words, options)
     if not config.init_from:
         raise UsageError("--config.init_from is missing: name the weights to convert")
-    if not _OUT.value:
+    if not options.out:
         raise UsageError("--out is missing: name the file to write")
     logging.basicConfig(format="%(message)s")
     logging.getLogger("efdet_jax").setLevel(logging.INFO)
-    out = pathlib.Path(_OUT.value)
+    out = pathlib.Path(options.out)
     weights = open_weights(config.init_from)
     labels = known_classes(weights, config)
     if labels is not None:
@@ -44,6 +46,7 @@ def _convert(config: ConfigDict) -> None:
             f"--out={out} cannot be written ({error.strerror}): choose another file"
         ) from error
     sys.stdout.write(f"{out}\n")
+    return 0
 
 
 if __name__ == "__main__":

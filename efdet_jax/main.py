@@ -18,28 +18,40 @@ from efdet_jax import command
 from efdet_jax.journal import prepare_workdir
 from efdet_jax.memory import use_huge_pages
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Default: runs/NAME_OF_CONFIG.")
-_MODE = flags.DEFINE_enum("mode", "train", ["train", "eval"], "eval: evaluate only.")
-_PRINT_CONFIG = flags.DEFINE_bool(
-    "print_config", False, "Print the resolved config and the model's cost as JSON."
-)
-
 
 def main(argv: list[str]) -> int:
     """Runs one command line; returns the exit code."""
-    return command.run(_train_or_score, argv)
+    options = command.new_options(argv, config="Experiment to run.")
+    flags.DEFINE_string(
+        "workdir", None, "Default: runs/NAME_OF_CONFIG.", flag_values=options
+    )
+    flags.DEFINE_enum(
+        "mode",
+        "train",
+        ["train", "eval"],
+        "eval: evaluate only.",
+        flag_values=options,
+    )
+    flags.DEFINE_bool(
+        "print_config",
+        False,
+        "Print the resolved config and the model's cost as JSON.",
+        flag_values=options,
+    )
+    return command.run(_train_or_score, argv, options, about=__doc__)
 
 
-def _train_or_score(config: ConfigDict) -> None:
-    if _PRINT_CONFIG.value:
+def _train_or_score(words: list[str], options: flags.FlagValues) -> int:
+    config = command.experiment(words, options)
+    if options.print_config:
         sys.stdout.write(_describe(config) + "\n")
-        return
-    name = command.config_path().stem
-    workdir = prepare_workdir(_WORKDIR.value or f"runs/{name}")
+        return 0
+    name = command.config_path(options).stem
+    workdir = prepare_workdir(options.workdir or f"runs/{name}")
     logging.basicConfig(format="%(message)s")
     logging.getLogger("efdet_jax").setLevel(logging.INFO)
     # These load the input pipeline and Orbax: seconds.
-    if _MODE.value == "train":
+    if options.mode == "train":
         from efdet_jax.train import train as run
     else:
         from efdet_jax.score import score as run
@@ -47,6 +59,7 @@ def _train_or_score(config: ConfigDict) -> None:
 
     figures = TASKS[config.task].figures
     sys.stdout.write(_table(run(config, workdir), figures, workdir))
+    return 0
 
 
 def _describe(config: ConfigDict) -> str:

@@ -14,74 +14,63 @@ from pathlib import Path
 
 from absl import flags
 
-from efdet_jax.errors import EXIT_CODES, UsageError
+from efdet_jax import command
+from efdet_jax.errors import UsageError
 from efdet_jax.memory import use_huge_pages
 from efdet_jax.sweep.board import table
 from efdet_jax.sweep.launchers.choosing import LAUNCHERS, create
 from efdet_jax.sweep.loading import load_trials
 from efdet_jax.sweep.runner import run
 
-_FLAGS = flags.FlagValues()  # The main job's command line is another one.
-_CONFIG = flags.DEFINE_string(
-    "config", None, "Sweep to run: a file, or file:argument.", flag_values=_FLAGS
-)
-_WORKDIR = flags.DEFINE_string(
-    "workdir",
-    None,
-    "Default: runs/sweeps/NAME_OF_CONFIG. All machines of the launcher must see it.",
-    flag_values=_FLAGS,
-)
-_LAUNCHER = flags.DEFINE_enum(
-    "launcher", "local", list(LAUNCHERS), "Where to run.", flag_values=_FLAGS
-)
-_OPTIONS = flags.DEFINE_list(
-    "launcher_options",
-    [],
-    "KEY=VALUE of the launcher, such as slots=2.",
-    flag_values=_FLAGS,
-)
-_DRY_RUN = flags.DEFINE_bool(
-    "dry_run", False, "Print what every trial costs, and end.", flag_values=_FLAGS
-)
-_METRIC = flags.DEFINE_string(
-    "metric", "", "To report; default: AP, or top1.", flag_values=_FLAGS
-)
-_OUT = flags.DEFINE_string(
-    "out", None, "Of the report; default: WORKDIR/report.", flag_values=_FLAGS
-)
-_PUBLISHED = flags.DEFINE_bool(
-    "published", False, "Lay D0 to D7x under the curves.", flag_values=_FLAGS
-)
-
 
 def main(argv: list[str]) -> int:
     """Runs one command line; returns the exit code: 0 if all trials have finished."""
-    try:
-        words = _FLAGS(argv)[1:]
-        if words[:1] == ["report"]:
-            sys.stdout.write(_report([Path(word) for word in words[1:]]) + "\n")
-            return 0
-        if words:
-            raise UsageError(
-                f"command line: {words[0]} is no command: write report WORKDIR, or "
-                "--config=FILE to run a sweep"
-            )
-        if _CONFIG.value is None:
-            raise UsageError("--config is missing: name a file of experiments/sweeps/")
-        return _sweep(_CONFIG.value)
-    except flags.Error as error:
-        sys.stderr.write(f"error: command line: {error}\n")
-        return EXIT_CODES[UsageError]
-    except tuple(EXIT_CODES) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return EXIT_CODES[type(error)]
+    options = command.new_options(argv)
+    text = functools.partial(flags.DEFINE_string, flag_values=options)
+    switch = functools.partial(flags.DEFINE_bool, default=False, flag_values=options)
+    text("config", None, "Sweep to run: a file, or file:argument.")
+    text(
+        "workdir",
+        None,
+        "Default: runs/sweeps/NAME_OF_CONFIG. All machines of the launcher must see "
+        "it.",
+    )
+    flags.DEFINE_enum(
+        "launcher", "local", list(LAUNCHERS), "Where to run.", flag_values=options
+    )
+    flags.DEFINE_list(
+        "launcher_options",
+        [],
+        "KEY=VALUE of the launcher, such as slots=2.",
+        flag_values=options,
+    )
+    switch("dry_run", help="Print what every trial costs, and end.")
+    text("metric", "", "To report; default: AP, or top1.")
+    text("out", None, "Of the report; default: WORKDIR/report.")
+    switch("published", help="Lay D0 to D7x under the curves.")
+    return command.run(_run, argv, options, about=__doc__)
 
 
-def _sweep(spec: str) -> int:
-    trials = load_trials(spec)
-    name = Path(spec.partition(":")[0]).stem
-    workdir = Path(_WORKDIR.value or f"runs/sweeps/{name}")
-    if _DRY_RUN.value:
+def _run(words: list[str], options: flags.FlagValues) -> int:
+    if words[:1] == ["report"]:
+        workdirs = [Path(word) for word in words[1:]]
+        sys.stdout.write(_report(workdirs, options) + "\n")
+        return 0
+    if words:
+        raise UsageError(
+            f"command line: {words[0]} is no command: write report WORKDIR, or "
+            "--config=FILE to run a sweep"
+        )
+    if options.config is None:
+        raise UsageError("--config is missing: name a file of experiments/sweeps/")
+    return _sweep(options)
+
+
+def _sweep(options: flags.FlagValues) -> int:
+    trials = load_trials(options.config)
+    name = Path(options.config.partition(":")[0]).stem
+    workdir = Path(options.workdir or f"runs/sweeps/{name}")
+    if options.dry_run:
         from efdet_jax.sweep.description import describe
 
         for line in describe(trials):
@@ -90,22 +79,22 @@ def _sweep(spec: str) -> int:
         return 0
     # Two workdirs of one sweep must not take each other's jobs for their own.
     digest = hashlib.sha256(str(workdir.absolute()).encode()).hexdigest()[:6]
-    launcher = create(_LAUNCHER.value, f"{name}-{digest}", _OPTIONS.value)
-    report = functools.partial(_report, [workdir])
+    launcher = create(options.launcher, f"{name}-{digest}", options.launcher_options)
+    report = functools.partial(_report, [workdir], options)
     standings = run(workdir, trials, launcher, when_one_ends=report)
     sys.stdout.write(f"{table(standings)}\n\n{report()}\n")
     return 0 if all(s.state == "finished" for s in standings.values()) else 1
 
 
-def _report(workdirs: list[Path]) -> str:
+def _report(workdirs: list[Path], options: flags.FlagValues) -> str:
     """Writes the report; returns it as text."""
     # Draws: seconds to load.
     from efdet_jax.sweep.report.reporting import report
 
     if not workdirs:
         raise UsageError("report: no workdir: name that of a sweep, or several")
-    out = Path(_OUT.value) if _OUT.value else None
-    return report(workdirs, metric=_METRIC.value, out=out, published=_PUBLISHED.value)
+    out = Path(options.out) if options.out else None
+    return report(workdirs, metric=options.metric, out=out, published=options.published)
 
 
 if __name__ == "__main__":
