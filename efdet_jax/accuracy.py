@@ -134,6 +134,7 @@ def make_evaluator(
             batch_size=config.eval.batch_size // jax.process_count(),
             crop_padding=config.data.crop_padding,
             num_threads=config.data.num_threads,
+            num_workers=config.data.num_workers,
             shard=(jax.process_index(), jax.process_count()),
         )
         return evaluate(

@@ -44,6 +44,23 @@ def open_data(config: ConfigDict, split: str) -> Source:
         they are to be classified, and an image has not exactly one class.
     """
     spec = config.data[split]
+    source = open_spec(config, spec, name=f"config.data.{split}={spec}")
+    if config.task == "classification":
+        check_whole(source, f"config.data.{split}={spec}")
+    return source
+
+
+def open_spec(config: ConfigDict, spec: str, *, name: str) -> Source:
+    """Returns the data set of a specification, drawn ones as the config has them.
+
+    Args:
+      config: of the run.
+      spec: see `data.datasets.open_source`.
+      name: what to call it in an error.
+
+    Raises:
+      UsageError: it cannot be opened, or has no image or no class.
+    """
     source = open_source(
         spec,
         image_size=tuple(config.image_size),
@@ -51,11 +68,7 @@ def open_data(config: ConfigDict, split: str) -> Source:
     )
     for what, count in (("images", len(source)), ("classes", len(source.labels.ids))):
         if count == 0:
-            raise UsageError(
-                f"config.data.{split}={spec} has no {what}: check its path"
-            )
-    if config.task == "classification":
-        check_whole(source, f"config.data.{split}={spec}")
+            raise UsageError(f"{name} has no {what}: check its path")
     return source
 
 
@@ -74,7 +87,7 @@ def detector(config: ConfigDict, num_classes: int) -> Assembly:
     objective = functools.partial(
         objectives.detection,
         anchors=anchors,
-        match_iou=config.assign.match_iou,
+        matching=config.assign.to_dict(),
         loss=config.loss.to_dict(),
     )
     return _measured(config, num_classes, objective, anchors)

@@ -26,17 +26,33 @@ def iou(
     Returns:
       Values in [0, 1]; 0 wherever either box is empty, so that padding never matches.
     """
-    # One coordinate at a time: XLA vectorises over pairs, never over an axis of 4.
-    a_y0, a_x0, a_y1, a_x1 = (a[..., :, None, i] for i in range(4))
-    b_y0, b_x0, b_y1, b_x1 = (b[..., None, :, i] for i in range(4))
-    intersection = _product(
-        jnp.minimum(a_y1, b_y1) - jnp.maximum(a_y0, b_y0),
-        jnp.minimum(a_x1, b_x1) - jnp.maximum(a_x0, b_x0),
-    )
+    intersection = _intersection(a, b)
     union = area(a)[..., :, None] + area(b)[..., None, :] - intersection
     # The inner choice keeps gradients finite on empty boxes.
     is_overlap = intersection > 0
     return jnp.where(is_overlap, intersection / jnp.where(is_overlap, union, 1.0), 0.0)
+
+
+def _intersection(
+    a: Float[Array | np.ndarray, "*b n 4"], b: Float[Array | np.ndarray, "*b m 4"]
+) -> Float[Array, "*b n m"]:
+    # One coordinate at a time: XLA vectorises over pairs, never over an axis of 4.
+    a_y0, a_x0, a_y1, a_x1 = (a[..., :, None, i] for i in range(4))
+    b_y0, b_x0, b_y1, b_x1 = (b[..., None, :, i] for i in range(4))
+    return _product(
+        jnp.minimum(a_y1, b_y1) - jnp.maximum(a_y0, b_y0),
+        jnp.minimum(a_x1, b_x1) - jnp.maximum(a_x0, b_x0),
+    )
+
+
+def coverage(
+    regions: Float[Array | np.ndarray, "*b n 4"],
+    boxes: Float[Array | np.ndarray, "*b m 4"],
+) -> Float[Array, "*b n m"]:
+    """Returns what share of every box lies in every region, 0 of an empty box."""
+    inside = _intersection(regions, boxes)
+    size = area(boxes)[..., None, :]
+    return jnp.where(inside > 0, inside / jnp.where(inside > 0, size, 1.0), 0.0)
 
 
 def clip(

@@ -90,7 +90,9 @@ def get_classifier_config(
             "crop_aspect": (3 / 4, 4 / 3),  # width over height
             "crop_padding": 32,  # pixels of the input that evaluation cuts off
             "flip": True,
+            "max_broken": 0.01,  # share of training images that may be unreadable
             "num_threads": 16,
+            "num_workers": 0,  # processes that have these threads each; 0 is none
             "shapes": shapes_section(),
         }
     )

@@ -72,7 +72,14 @@ def get_config(
     config.image_size = (size.image_size, size.image_size)  # height, width; pixels
     config.normalise = ConfigDict(LITE if size.lite else IMAGENET)
     config.model = _model(size)
-    config.assign = ConfigDict({"match_iou": 0.5})
+    config.assign = ConfigDict(
+        {
+            "match_iou": 0.5,  # of an anchor and its object
+            # Share of an anchor in a crowd from which it is ignored; 2 ignores none,
+            # as the reference, for which crowds are background.
+            "ignore_coverage": 0.5,
+        }
+    )
     config.foreground_prior = 0.01  # RetinaNet's pi: first score of every anchor
     config.loss = ConfigDict(
         {
@@ -124,7 +131,9 @@ def get_config(
             "jitter": (0.1, 2.0),
             "min_visible": 0.0,  # share of a box that cuts must leave, or it goes
             "augment": _augment(),
+            "max_broken": 0.01,  # share of training images that may be unreadable
             "num_threads": 16,  # that read and transform images
+            "num_workers": 0,  # processes that have these threads each; 0 is none
             # How often an epoch shows an image, by how often its classes occur.
             "sampling": {
                 "name": "none",  # or oversampling, undersampling

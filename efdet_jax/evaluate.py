@@ -19,6 +19,7 @@ from efdet_jax.models.detector import normalise
 from efdet_jax.pictures import draw_comparison
 from efdet_jax.postprocess import postprocess
 from efdet_jax.predicting import PredictStep, compiled, latency, predictions
+from efdet_jax.results import coco_results
 from efdet_jax.structures import Batch, Detections, Evaluation, Tree
 
 
@@ -99,25 +100,50 @@ def evaluate(
             kept = prediction.detections.scores[row] > 0
             boxes, scores, classes = (x[row][kept] for x in prediction.detections)
             truth = annotations[index]
-            limits = np.array([truth.height, truth.width] * 2, np.float32)
-            scale = np.tile(prediction.scale[row], 2)
-            in_image = np.clip(boxes * scale, 0, limits)
+            in_image = to_image_pixels(
+                boxes, prediction.scale[row], (truth.height, truth.width)
+            )
             found.append((np.full(len(boxes), index), in_image, scores, classes))
             # Process 0 has its own rows first among those of all processes.
             if len(pictures) < num_pictures and row < len(batch.image):
-                found_here = (in_image / scale, scores, classes)
+                found_here = (
+                    in_image / np.tile(prediction.scale[row], 2),
+                    scores,
+                    classes,
+                )
                 pictures.append(_draw(batch, row, found_here, source.labels.names))
     image_index, boxes, scores, classes = map(np.concatenate, zip(*found, strict=True))
+    detections = {
+        "image_index": image_index,
+        "boxes": boxes,
+        "scores": scores,
+        "classes": classes,
+    }
     figures = coco_figures(
-        annotations,
-        image_index=image_index,
-        boxes=boxes,
-        scores=scores,
-        classes=classes,
-        num_classes=source.labels.num_classes,
+        annotations, **detections, num_classes=source.labels.num_classes
     )
     shares = loss_shares(losses) if losses else {}
-    return Evaluation(figures.summary | shares | latency(times), pictures)
+    return Evaluation(
+        figures.summary | shares | latency(times),
+        pictures,
+        lambda: coco_results(annotations, source.labels.ids, **detections),
+    )
+
+
+def to_image_pixels(
+    boxes: Float[np.ndarray, "d 4"],
+    scale: Float[np.ndarray, " 2"],
+    size: tuple[int, int],
+) -> Float[np.ndarray, "d 4"]:
+    """Takes boxes from the network's input to the image, and cuts them at its borders.
+
+    Args:
+      boxes: in pixels of the input.
+      scale: of `Batch.scale`.
+      size: height and width of the image.
+    """
+    limits = np.array(size * 2, np.float32)
+    return np.clip(boxes * np.tile(scale, 2), 0, limits)
 
 
 def _draw(
@@ -161,6 +187,7 @@ def make_evaluator(
             pad_colour=pad_colour(config),
             max_boxes=config.data.max_boxes,
             num_threads=config.data.num_threads,
+            num_workers=config.data.num_workers,
             shard=(jax.process_index(), jax.process_count()),
         )
         return evaluate(

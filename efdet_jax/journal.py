@@ -78,6 +78,10 @@ class Journal:
         self._tensorboard().write_images(step, named)
         return write_pictures(str(folder), pictures)
 
+    def detections(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Writes detections as a COCO results file; the newest stay."""
+        replace_text(self.workdir / "detections.json", json.dumps(rows) + "\n")
+
     def result(self, values: Mapping[str, Any]) -> None:
         """Replaces the result."""
         replace_text(

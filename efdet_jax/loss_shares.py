@@ -54,26 +54,27 @@ LossMeter = Callable[[Outputs, Batch], LossHistogram]
 
 
 def make_loss_meter(
-    anchors: Float[np.ndarray, "a 4"], *, match_iou: float, loss: Mapping[str, Any]
+    anchors: Float[np.ndarray, "a 4"],
+    *,
+    matching: Mapping[str, float],
+    loss: Mapping[str, Any],
 ) -> LossMeter:
     """Returns what measures the losses of a batch; rows that only fill it do not count.
 
     Args:
       anchors: those of the network.
-      match_iou: of `targets.assign`.
+      matching: arguments of `targets.assign`.
       loss: arguments of `losses.detection_loss`, its class weights among them.
     """
     settings = {key: loss[key] for key in CLASS_KEYS}
 
     def measure(outputs: Outputs, batch: Batch) -> LossHistogram:
-        classes = assign(
-            anchors, batch.boxes, batch.classes, match_iou=match_iou
-        ).classes
+        classes = assign(anchors, batch.boxes, batch.classes, **matching).classes
         losses = jnp.sum(
             class_losses(outputs.class_logits, classes, **settings), axis=-1
         )
         is_real = jnp.asarray(batch.image_index >= 0)[:, None]
-        is_object = is_real & (classes != BACKGROUND)
+        is_object = is_real & (classes >= 0)
         counts, sums = jax.vmap(_binned)(losses, is_real & (classes == BACKGROUND))
         return LossHistogram(
             counts=jnp.sum(counts, axis=0),

@@ -21,7 +21,7 @@ def detection(
     batch: Batch,
     *,
     anchors: Float[np.ndarray, "a 4"],
-    match_iou: float,
+    matching: Mapping[str, float],
     loss: Mapping[str, Any],
     class_weights: Float[np.ndarray, " k"] | None = None,
 ) -> tuple[Float[Array, ""], Named]:
@@ -31,11 +31,11 @@ def detection(
       outputs: for the batch.
       batch: the global one.
       anchors: of the network.
-      match_iou: of `targets.assign`.
+      matching: arguments of `targets.assign`.
       loss: arguments of `losses.detection_loss`.
       class_weights: likewise.
     """
-    targets = assign(anchors, batch.boxes, batch.classes, match_iou=match_iou)
+    targets = assign(anchors, batch.boxes, batch.classes, **matching)
     parts = detection_loss(outputs, targets, class_weights=class_weights, **loss)
     return parts.total, {
         "class_loss": parts.class_,

@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from efdet_jax.structures import IGNORED
+
 Picture = UInt8[np.ndarray, "_ _ 3"]
 
 SHOWN_SCORE = 0.3
@@ -15,6 +17,8 @@ SHOWN_SCORE = 0.3
 _TRUTH_COLOUR = (255, 255, 255)
 _RIGHT_COLOUR = (120, 255, 120)
 _WRONG_COLOUR = (255, 120, 120)
+_IGNORED_COLOUR = (170, 170, 170)
+_ANCHOR_COLOUR = (255, 255, 160)
 _SMALLEST_SIDE = 384
 """Smaller images are enlarged, or labels would cover them."""
 
@@ -53,6 +57,36 @@ def draw_comparison(
         label = f"{names[class_]} {found_scores[index]:.2f}"
         _draw_box(right, found_boxes[index] * factor, label, class_colour(class_))
     return np.concatenate([left, right], axis=1)
+
+
+def draw_objects(
+    image: Picture,
+    boxes: Float[np.ndarray, "m 4"],
+    classes: Int[np.ndarray, " m"],
+    *,
+    names: Sequence[str],
+    anchors: Float[np.ndarray, "_ 4"],
+) -> Picture:
+    """Returns the image with its objects, and thinly the anchors that match them.
+
+    Args:
+      image: RGB, the network's input.
+      boxes: true boxes in its pixels.
+      classes: their classes; `IGNORED` is drawn in grey, other negatives not at all.
+      names: of the classes.
+      anchors: to be drawn.
+    """
+    factor = max(1, -(-_SMALLEST_SIDE // min(image.shape[:2])))
+    size = (image.shape[1] * factor, image.shape[0] * factor)
+    large = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
+    for y0, x0, y1, x1 in np.round(anchors * factor).astype(int).tolist():
+        cv2.rectangle(large, (x0, y0), (x1, y1), _ANCHOR_COLOUR, 1)
+    for box, class_ in zip(boxes, classes, strict=True):
+        if class_ == IGNORED:
+            _draw_box(large, box * factor, "ignored", _IGNORED_COLOUR)
+        elif class_ >= 0:
+            _draw_box(large, box * factor, names[class_], class_colour(int(class_)))
+    return large
 
 
 def draw_class(image: Picture, truth: str, found: str, *, is_right: bool) -> Picture:

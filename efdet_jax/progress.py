@@ -4,9 +4,7 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Mapping
-
-import grain
+from collections.abc import Iterator, Mapping
 
 from efdet_jax.structures import Batch, LabelledBatch
 
@@ -24,7 +22,9 @@ class Clock:
         self._steps = 0
         self._waited = 0.0
 
-    def next_batch(self, batches: grain.DatasetIterator) -> Batch | LabelledBatch:
+    def next_batch(
+        self, batches: Iterator[Batch | LabelledBatch]
+    ) -> Batch | LabelledBatch:
         """Returns the next batch and counts how long it took to come."""
         before = time.monotonic()
         batch = next(batches)

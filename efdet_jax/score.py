@@ -54,6 +54,8 @@ def score(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         speed = len(val_source) / seconds
         result |= {"seconds": seconds, "images_per_second": speed, "status": "scored"}
     run.journal.pictures(result["step"], evaluation.pictures)
+    if evaluation.detections:
+        run.journal.detections(evaluation.detections())
     run.journal.result(result)
     run.close()
     return result

@@ -8,6 +8,7 @@ Boxes are `[y0, x0, y1, x1]`, float32, in pixels of the network input unless a n
 otherwise. Class ids are `0..k-1`; the ids of a data set live in `data.labels` only.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,9 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 
 BACKGROUND = -1
 """The class of an anchor that no object claims, and of a padded ground-truth row."""
+IGNORED = -2
+"""The class of a region whose objects are not told apart, a crowd, and of an anchor
+there: what the network says of it is neither right nor wrong."""
 
 
 class Annotations(NamedTuple):
@@ -26,7 +30,7 @@ class Annotations(NamedTuple):
     boxes: Float[np.ndarray, "n 4"]
     classes: Int[np.ndarray, " n"]
     is_crowd: Bool[np.ndarray, " n"]
-    """Regions that evaluation neither rewards nor punishes: crowd, difficult."""
+    """Regions that nobody rewards or punishes: crowd, difficult."""
     area: Float[np.ndarray, " n"]
     """Object areas as the data set states them; they decide COCO's S, M and L."""
 
@@ -34,7 +38,8 @@ class Annotations(NamedTuple):
 class Batch(NamedTuple):
     """What the input pipeline hands to a step.
 
-    Rows of `boxes` beyond an image's objects are zero and their class is `BACKGROUND`.
+    An image's objects come first, then its regions of class `IGNORED`; further rows of
+    `boxes` are zero and their class is `BACKGROUND`.
     """
 
     image: UInt8[Array | np.ndarray, "b h w 3"]
@@ -63,6 +68,8 @@ class Evaluation(NamedTuple):
 
     metrics: dict[str, float]
     pictures: list[np.ndarray]
+    detections: Callable[[], list[dict[str, Any]]] | None = None
+    """Makes what a COCO results file holds, where objects were detected."""
 
 
 class Outputs(NamedTuple):

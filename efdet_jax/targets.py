@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from efdet_jax import boxes as boxes_lib
-from efdet_jax.structures import BACKGROUND, Targets
+from efdet_jax.structures import BACKGROUND, IGNORED, Targets
 
 
 def assign(
@@ -15,6 +15,7 @@ def assign(
     classes: Int[Array | np.ndarray, "b m"],
     *,
     match_iou: float,
+    ignore_coverage: float,
 ) -> Targets:
     """Gives every anchor the object it has to find, or the background.
 
@@ -24,28 +25,36 @@ def assign(
     objects that claim one anchor the first gets it, an object equal to an earlier one
     gets none, and an object that overlaps no anchor takes anchor 0.
 
-    There is no band of IoU that is ignored, unlike RetinaNet's 0.4 to 0.5.
+    There is no band of IoU that is ignored, unlike RetinaNet's 0.4 to 0.5. What is
+    ignored are anchors without an object that lie in a region of class `IGNORED`.
 
     Source: google/automl `anchors.AnchorLabeler` and `object_detection.argmax_matcher`.
+    Differs: there crowds are dropped, so that finding their members is punished.
 
     Args:
       anchors: the grid of `anchors.anchor_grid`.
       boxes: ground truth; padded rows may hold anything.
-      classes: `BACKGROUND` marks a padded row, which matches nothing.
+      classes: `BACKGROUND` marks a padded row, which matches nothing, `IGNORED` a
+        region.
       match_iou: in (0, 1].
+      ignore_coverage: share of an anchor that must lie in one region for it to be
+        ignored, above 0; above 1 none ever is.
 
     Returns:
-      Targets; classes `BACKGROUND` and box codes 0 where an anchor has no object.
+      Targets; classes `BACKGROUND` or `IGNORED` and box codes 0 where an anchor has no
+      object.
     """
     anchors, boxes, classes = map(jnp.asarray, (anchors, boxes, classes))
-    owner = _owners(anchors, boxes, classes != BACKGROUND, match_iou)
+    owner = _owners(anchors, boxes, classes >= 0, match_iou)
+    covered = _most_covered(anchors, boxes, classes == IGNORED)
+    absent = jnp.where(covered >= ignore_coverage, IGNORED, BACKGROUND)
     is_positive = owner >= 0
     row = jnp.maximum(owner, 0)
     matched = jnp.take_along_axis(boxes, row[..., None], axis=1)
     codes = boxes_lib.encode(jnp.broadcast_to(anchors, matched.shape), matched)
     return Targets(
         classes=jnp.where(
-            is_positive, jnp.take_along_axis(classes, row, axis=1), BACKGROUND
+            is_positive, jnp.take_along_axis(classes, row, axis=1), absent
         ),
         box_codes=jnp.where(is_positive[..., None], codes, 0.0),
         num_positives=jnp.sum(is_positive, axis=1, dtype=jnp.float32),
@@ -89,3 +98,26 @@ def _owners(
     num_visits = jnp.max(last_row, initial=0)
     best, owner = jax.lax.fori_loop(0, num_visits, visit, start)
     return jnp.where(best >= match_iou, owner, -1)
+
+
+def _most_covered(
+    anchors: Float[Array, "a 4"],
+    boxes: Float[Array, "b m 4"],
+    is_region: Bool[Array, "b m"],
+) -> Float[Array, "b a"]:
+    """Returns the largest share of each anchor that lies in one region.
+
+    Only rows from the first to the last that is a region in any image are visited: none
+    where there are no crowds, as in most batches.
+    """
+    rows = jnp.arange(is_region.shape[1])
+    is_visited = jnp.any(is_region, axis=0)
+    first = jnp.min(jnp.where(is_visited, rows, len(rows)), initial=len(rows))
+    last = jnp.max(jnp.where(is_visited, rows, -1), initial=-1)
+
+    def visit(row, most):
+        share = boxes_lib.coverage(boxes[:, row], anchors)
+        return jnp.maximum(most, jnp.where(is_region[:, row, None], share, 0.0))
+
+    start = jnp.zeros((len(boxes), len(anchors)))
+    return jax.lax.fori_loop(first, last + 1, visit, start)

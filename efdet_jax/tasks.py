@@ -4,10 +4,10 @@ All else is one code path: loop, step, optimizer, averages, checkpoints, journal
 """
 
 import functools
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import grain
 import jax
 import numpy as np
 from ml_collections import ConfigDict
@@ -17,6 +17,8 @@ from efdet_jax.assemble import Assembly, pad_colour
 from efdet_jax.balance import balance
 from efdet_jax.data import labelled, pipeline
 from efdet_jax.data.source import Source
+from efdet_jax.data.streams import Batches
+from efdet_jax.inspection.first_look import first_look
 from efdet_jax.loss_shares import make_loss_meter
 from efdet_jax.objectives import Objective
 from efdet_jax.structures import (
@@ -27,12 +29,14 @@ from efdet_jax.structures import (
     Tree,
 )
 
+_LOG = logging.getLogger(__name__)
+
 
 class Lesson(NamedTuple):
     """What training data makes of a config."""
 
     objective: Objective
-    batches: grain.DatasetIterator
+    batches: Batches
     measures: Mapping[str, Any]
     """Keywords of `make_evaluator`: what evaluations measure besides, while training.
     """
@@ -44,6 +48,8 @@ class Task(NamedTuple):
     assemble: Callable[[ConfigDict, int], Assembly]
     """(config, number of classes) → the network and its loss."""
     lesson: Callable[[ConfigDict, Assembly, Source], Lesson]
+    look: Callable[..., None]
+    """(source, config, name) → logs what is strange about a data set."""
     blank_batch: Callable[[ConfigDict], Any]
     """What this host's share of a batch looks like, without data."""
     make_evaluator: Callable[..., Callable[[Tree], Evaluation]]
@@ -56,7 +62,7 @@ def _detection_lesson(config: ConfigDict, assembly: Assembly, source: Source) ->
     weights, repeats = balance(config, source)
     meter = make_loss_meter(
         assembly.anchors,
-        match_iou=config.assign.match_iou,
+        matching=config.assign.to_dict(),
         loss=config.loss.to_dict() | {"class_weights": weights},
     )
     hosts = jax.process_count()
@@ -71,8 +77,10 @@ def _detection_lesson(config: ConfigDict, assembly: Assembly, source: Source) ->
         jitter=tuple(config.data.jitter),
         min_visible=config.data.min_visible,
         augment=config.data.augment.to_dict(),
+        max_broken=config.data.max_broken,
         seed=config.seed,
         num_threads=config.data.num_threads,
+        num_workers=config.data.num_workers,
         shard=(jax.process_index(), hosts),
         repeats=repeats,
     )
@@ -91,11 +99,18 @@ def _classification_lesson(
         crop_area=tuple(config.data.crop_area),
         crop_aspect=tuple(config.data.crop_aspect),
         flip=config.data.flip,
+        max_broken=config.data.max_broken,
         seed=config.seed,
         num_threads=config.data.num_threads,
+        num_workers=config.data.num_workers,
         shard=(jax.process_index(), hosts),
     )
     return Lesson(assembly.objective, batches, {})
+
+
+def _count(source: Source, config: ConfigDict, *, name: str) -> None:
+    del config
+    _LOG.info("%s: %d images, %d classes", name, len(source), source.labels.num_classes)
 
 
 def _blank_images(config: ConfigDict) -> np.ndarray:
@@ -125,6 +140,7 @@ TASKS = {
     "detection": Task(
         assemble=assemble.detector,
         lesson=_detection_lesson,
+        look=first_look,
         blank_batch=_blank_batch,
         make_evaluator=evaluate.make_evaluator,
         figures=("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100"),
@@ -132,6 +148,7 @@ TASKS = {
     "classification": Task(
         assemble=assemble.classifier,
         lesson=_classification_lesson,
+        look=_count,
         blank_batch=_blank_labelled_batch,
         make_evaluator=accuracy.make_evaluator,
         figures=tuple(accuracy.FIGURES),

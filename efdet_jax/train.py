@@ -166,6 +166,8 @@ def _train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     labels = network_labels(train_source.labels, config.model.num_classes)
     run = open_run(config, workdir, labels, assemble.open_data(config, "val"))
     journal = run.journal
+    for name, source in (("train", train_source), ("val", run.val_source)):
+        task.look(source, config, name=f"config.data.{name}={config.data[name]}")
     lesson = task.lesson(config, run.assembly, relabelled(train_source, labels))
     training = make_training(
         config,
@@ -233,6 +235,8 @@ def _train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
             seconds = clock.seconds()
             hours = seconds * jax.device_count() / 3600
             result |= {"step": step, "seconds": seconds, "device_hours": hours}
+            if is_last and evaluation.detections:
+                journal.detections(evaluation.detections())
             result["status"] = "finished" if is_last else "running"
             journal.result(result)
             shown = {name: evaluation.metrics[name] for name in task.figures[:2]}
@@ -249,6 +253,7 @@ def _train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         if is_saving and stop.requested and not is_last:
             journal.result(result | {"step": step, "status": "interrupted"})
             break
+    batches.close()
     run.close()
     stop.close()
     if result["status"] != "finished":

@@ -1,9 +1,10 @@
 """A small EfficientDet on images of your own: minutes to an hour on a laptop.
 
-FOLDER is a Pascal VOC folder (Annotations, ImageSets/Main, JPEGImages) or a COCO folder
-(annotations/instances_SPLIT.json and its images), with the splits train and val.
+DATA is a Pascal VOC folder (Annotations, ImageSets/Main, JPEGImages), a COCO folder
+(annotations/instances_SPLIT.json and its images) or a YOLO folder (data.yaml), with the
+splits train and val.
 
-python -m efdet_jax.main --config=experiments/own_data.py:FOLDER
+python -m efdet_jax.main --config=experiments/own_data.py:DATA
 
 Expect AP 0.40, AP50 0.60 on BCCD's val after 7 minutes on 2 CPU cores.
 """

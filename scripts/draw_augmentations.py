@@ -16,9 +16,10 @@ import numpy as np
 from efdet_jax.config import IMAGENET
 from efdet_jax.data.augment import geometry, mixing
 from efdet_jax.data.augment.colour import colour_jitter
-from efdet_jax.data.augment.example import Example, load
+from efdet_jax.data.augment.example import Example, as_example
 from efdet_jax.data.augment.geometry import Frame
 from efdet_jax.data.shapes import Shapes
+from efdet_jax.data.sound import read_sound
 from efdet_jax.data.transforms import PAD_COLOURS
 
 PATH = pathlib.Path(__file__).parents[1] / "docs" / "augmentations.jpg"
@@ -140,7 +141,7 @@ def shown(example: Example, side: int) -> np.ndarray:
 
 def pair(row: Row) -> np.ndarray:
     """Returns title, what goes in and what comes out."""
-    given = [load(SOURCE, i) for i in row.images]
+    given = [as_example(read_sound(SOURCE, i)) for i in row.images]
     changed = row.change(given, np.random.default_rng(row.seed))
     per_side = 1 if len(given) == 1 else 2
     before = np.full((CELL, CELL, 3), 255, np.uint8)

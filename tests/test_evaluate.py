@@ -49,6 +49,7 @@ def batches(source, batch_size, resize="letterbox"):
         pad_colour=(127.0, 127.0, 127.0),
         max_boxes=MAX_BOXES,
         num_threads=1,
+        num_workers=0,
         shard=(0, 1),
     )
 

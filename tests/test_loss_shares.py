@@ -11,6 +11,7 @@ from efdet_jax.loss_shares import LossHistogram, loss_shares, make_loss_meter
 from efdet_jax.structures import BACKGROUND, Batch, Outputs
 from efdet_jax.targets import assign
 
+MATCHING = {"match_iou": 0.5, "ignore_coverage": 0.5}
 LOSS = tiny.get_config().loss.to_dict() | {"class_weights": None}
 GRID = np.stack(np.meshgrid(np.arange(0, 64, 2), np.arange(0, 64, 2)), -1)
 ANCHORS = np.concatenate([GRID, GRID + 12], axis=-1).reshape(-1, 4).astype(np.float32)
@@ -34,13 +35,13 @@ def problem(images=3, num_classes=2):
 
 
 def measured(outputs, batch, **changes):
-    meter = make_loss_meter(ANCHORS, match_iou=0.5, loss=LOSS | changes)
+    meter = make_loss_meter(ANCHORS, matching=MATCHING, loss=LOSS | changes)
     return jax.device_get(jax.jit(meter)(outputs, batch))
 
 
 def of_anchors(outputs, batch, gamma):
     """Losses of background anchors and of others, one by one, without fillers."""
-    classes = assign(ANCHORS, batch.boxes, batch.classes, match_iou=0.5).classes
+    classes = assign(ANCHORS, batch.boxes, batch.classes, **MATCHING).classes
     background, objects = [], []
     for i in np.flatnonzero(batch.image_index >= 0):
         for a, class_ in enumerate(np.asarray(classes[i])):

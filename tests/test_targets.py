@@ -7,7 +7,7 @@ from oracles import geometry, matching, recorded
 
 from efdet_jax import boxes as boxes_lib
 from efdet_jax.anchors import anchor_grid
-from efdet_jax.structures import BACKGROUND
+from efdet_jax.structures import BACKGROUND, IGNORED
 from efdet_jax.targets import assign
 
 ASPECTS = (1.0, 2.0, 0.5)
@@ -31,9 +31,15 @@ def pad(boxes, classes, rows):
     return boxes[None].astype(np.float32), classes[None].astype(np.int32)
 
 
-@partial(jax.jit, static_argnames="match_iou")
-def run(anchors, boxes, classes, match_iou=0.5):
-    return assign(anchors, boxes, classes, match_iou=match_iou)
+@partial(jax.jit, static_argnames=("match_iou", "ignore_coverage"))
+def run(anchors, boxes, classes, match_iou=0.5, ignore_coverage=0.5):
+    return assign(
+        anchors,
+        boxes,
+        classes,
+        match_iou=match_iou,
+        ignore_coverage=ignore_coverage,
+    )
 
 
 def check(targets, rows, classes, codes):
@@ -145,3 +151,50 @@ def test_images_of_a_batch_do_not_see_each_other():
     )
     expected = jax.tree.map(lambda x: x[order], straight)
     jax.tree.map(np.testing.assert_array_equal, expected, shuffled)
+
+
+def share_inside(anchor, region):
+    """What share of an anchor lies in a region, counted pixel by pixel."""
+    y, x = np.mgrid[-40:160, -40:160] + 0.5
+    inside = [
+        (y > y0) & (y < y1) & (x > x0) & (x < x1) for y0, x0, y1, x1 in (anchor, region)
+    ]
+    return (inside[0] & inside[1]).sum() / inside[0].sum()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_anchors_in_a_crowd_are_ignored_unless_they_have_an_object(seed):
+    rng = np.random.default_rng(seed)
+    anchors = anchor_grid(
+        (64, 64), levels=(3, 5), scale=2.0, octaves=1, aspect_ratios=(1.0,)
+    )
+    # Whole pixels, so that they can be counted.
+    assert (anchors == anchors.round()).all()
+    boxes, classes = small_problem(seed)
+    boxes = boxes.round()
+    is_region = rng.random(classes.shape) < 0.4
+    classes = np.where(is_region & (classes != BACKGROUND), IGNORED, classes)
+    targets = run(anchors, boxes, classes, ignore_coverage=0.5)
+    without = np.where(classes == IGNORED, BACKGROUND, classes)
+    plain = run(anchors, boxes, without)
+    num_ignored = 0
+    for image in range(len(boxes)):
+        regions = boxes[image][classes[image] == IGNORED]
+        for a, anchor in enumerate(anchors):
+            expected = plain.classes[image, a]
+            shares = [share_inside(anchor, region) for region in regions]
+            if expected == BACKGROUND and max(shares, default=0) >= 0.5:
+                expected = IGNORED
+            assert targets.classes[image, a] == expected
+            num_ignored += expected == IGNORED
+    assert num_ignored > 10
+    np.testing.assert_array_equal(targets.box_codes, plain.box_codes)
+    np.testing.assert_array_equal(targets.num_positives, plain.num_positives)
+
+
+def test_nothing_is_ignored_above_a_coverage_of_one():
+    boxes = np.array([[[0, 0, 64, 64]]], np.float32)
+    classes = np.full((1, 1), IGNORED, np.int32)
+    assert (run(grid((64, 128)), boxes, classes).classes == IGNORED).any()
+    targets = run(grid((64, 128)), boxes, classes, ignore_coverage=2.0)
+    assert (targets.classes == BACKGROUND).all()

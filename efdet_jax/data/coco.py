@@ -2,14 +2,16 @@
 
 import gc
 import json
-import pathlib
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from etils import epath
 from jaxtyping import Bool, Float, Int, UInt8
 
-from efdet_jax.data.files import image_size, read_bytes, read_image
+from efdet_jax.data.files import decode_image, image_size, path_inside, read_bytes
+from efdet_jax.data.flaws import Flaw, is_box
 from efdet_jax.data.labels import LabelMap, contiguous
 from efdet_jax.errors import UsageError
 from efdet_jax.structures import Annotations
@@ -19,7 +21,7 @@ class _Columns(NamedTuple):
     """A file in arrays; the boxes of image `i` are rows `start[i]:start[i + 1]`."""
 
     ids: list[int | str]
-    file_names: list[str]
+    paths: list[epath.Path]
     sizes: Int[np.ndarray, "i 2"]
     """Height and width; 0 where the file does not say."""
     start: Int[np.ndarray, " j"]
@@ -27,6 +29,7 @@ class _Columns(NamedTuple):
     classes: Int[np.ndarray, " n"]
     is_crowd: Bool[np.ndarray, " n"]
     area: Float[np.ndarray, " n"]
+    flaws: tuple[Flaw, ...]
 
 
 class Coco:
@@ -37,9 +40,7 @@ class Coco:
     """
 
     def __init__(
-        self,
-        annotations_json: pathlib.Path | str,
-        images_folder: pathlib.Path | str,
+        self, annotations_json: epath.PathLike, images_folder: epath.PathLike
     ) -> None:
         """Reads the annotations and looks for the first image.
 
@@ -48,34 +49,44 @@ class Coco:
           images_folder: Where the images are that "file_name" names.
 
         Raises:
-          UsageError: A file, folder or key is missing, or an id is used but not defined
-            or defined twice.
+          UsageError: A file, folder or key is missing, an id is used but not defined or
+            defined twice, or an image's name leads out of the folder.
         """
-        self._folder = pathlib.Path(images_folder)
+        self._folder = epath.Path(images_folder)
         # The collector would search the millions of objects of a file like COCO's
         # training set again and again: 17 s of parsing become 6 s without it.
         gc.disable()
         try:
-            self.labels, self._columns = _read(pathlib.Path(annotations_json))
+            self.labels, self._columns = _read(
+                epath.Path(annotations_json), self._folder
+            )
         finally:
             gc.enable()
+        self.flaws = self._columns.flaws
         if len(self):
-            read_bytes(self._image_path(0))
+            self.encoded(0)
 
     def __len__(self) -> int:
         return len(self._columns.ids)
 
+    def title(self, i: int) -> str:
+        """Names the file of image `i`."""
+        return str(self._image_path(i))
+
+    def encoded(self, i: int) -> bytes:
+        """Reads the file of image `i`."""
+        return read_bytes(self._image_path(i))
+
     def image(self, i: int) -> UInt8[np.ndarray, "h w 3"]:
         """Decodes image `i`, RGB."""
-        return read_image(self._image_path(i))
+        return decode_image(self.encoded(i), name=self.title(i))
 
     def annotations(self, i: int) -> Annotations:
         """Gives the boxes of image `i`; reads the image only if its size is unknown."""
         columns = self._columns
         height, width = (int(side) for side in columns.sizes[i])
         if not height or not width:
-            path = self._image_path(i)
-            height, width = image_size(read_bytes(path), name=str(path))
+            height, width = image_size(self.encoded(i), name=self.title(i))
         rows = slice(columns.start[i], columns.start[i + 1])
         return Annotations(
             image_id=columns.ids[i],
@@ -87,93 +98,199 @@ class Coco:
             area=columns.area[rows],
         )
 
-    def _image_path(self, i: int) -> pathlib.Path:
+    def _image_path(self, i: int) -> epath.Path:
         """Some tools write folders into file_name that the images left since."""
-        path = self._folder / self._columns.file_names[i]
+        path = self._columns.paths[i]
+        if path.parent == self._folder:
+            return path
         bare = self._folder / path.name
-        return bare if bare != path and bare.exists() and not path.exists() else path
+        return bare if bare.exists() and not path.exists() else path
 
 
-def _read(path: pathlib.Path) -> tuple[LabelMap, _Columns]:
+def _read(path: epath.Path, folder: epath.Path) -> tuple[LabelMap, _Columns]:
     document = _read_document(path)
-    images, annotations = document["images"], document["annotations"]
-    try:
-        categories = {c["id"]: str(c["name"]) for c in document["categories"]}
-        ids = [image["id"] for image in images]
-        file_names = [image["file_name"] for image in images]
-        image_ids = [annotation["image_id"] for annotation in annotations]
-        class_ids = [annotation["category_id"] for annotation in annotations]
-    except KeyError as error:
-        raise UsageError(
-            f"{path}: an entry has no {error}; is it a COCO detection file?"
-        ) from error
-    labels = contiguous(categories)
-    sizes = [(image.get("height") or 0, image.get("width") or 0) for image in images]
-    rows = _lookup(image_ids, _row_of(ids, path), "image", path)
-    order = np.argsort(rows, kind="stable")
-    boxes_xywh = _boxes_xywh(annotations, path)[order]
+    images, annotations, categories = (document[key] for key in _LISTS)
+    labels = contiguous(
+        dict(
+            zip(
+                _ids(categories, "category", path),
+                map(str, _values(categories, "name", "category", path)),
+                strict=True,
+            )
+        )
+    )
+    ids = _ids(images, "image", path)
+    paths = [
+        path_inside(folder, name, where=f"{path}, image id {id_!r}")
+        for id_, name in zip(
+            ids, _values(images, "file_name", "image", path), strict=True
+        )
+    ]
+    row_of = {id_: row for row, id_ in enumerate(ids)}
+    rows = _lookup(annotations, "image", row_of, path)
+    classes = _lookup(annotations, "category", labels.index_of(), path)
+    boxes_xywh = _boxes_xywh(annotations, path)
     corner, size = boxes_xywh[:, :2], boxes_xywh[:, 2:]
-    area = np.array(
-        [np.nan if a.get("area") is None else a["area"] for a in annotations],
-        np.float64,
-    )[order]
-    is_crowd = [bool(annotation.get("iscrowd")) for annotation in annotations]
+    boxes = np.concatenate([corner, corner + size], axis=1)[:, [1, 0, 3, 2]]
+    stated_area = _numbers([a.get("area") for a in annotations])
+    is_area = np.isfinite(stated_area) & (stated_area >= 0)
+    area = np.where(is_area, stated_area, size.prod(axis=1))
+    is_crowd = np.array([bool(a.get("iscrowd")) for a in annotations], bool)
+    is_kept = is_box(boxes)
+    order = np.argsort(rows, kind="stable")
+    order = order[is_kept[order]]
     return labels, _Columns(
         ids=ids,
-        file_names=file_names,
-        sizes=np.array(sizes, np.int64).reshape(-1, 2),
+        paths=paths,
+        sizes=np.array(
+            [
+                [_side(image.get(key)) for key in ("height", "width")]
+                for image in images
+            ],
+            np.int64,
+        ).reshape(-1, 2),
         start=np.searchsorted(rows[order], np.arange(len(images) + 1)),
-        boxes=np.concatenate([corner, corner + size], axis=1)[:, [1, 0, 3, 2]],
-        classes=_lookup(class_ids, labels.index_of(), "category", path)[order],
-        is_crowd=np.array(is_crowd, bool)[order],
-        area=np.where(np.isnan(area), size.prod(axis=1), area),
+        boxes=boxes[order],
+        classes=classes[order],
+        is_crowd=is_crowd[order],
+        area=area[order],
+        flaws=tuple(
+            Flaw(
+                f"{path}, annotation {_called(annotations[row], row)}",
+                f"bbox {annotations[row]['bbox']!r} is no box",
+                "left out",
+            )
+            for row in np.flatnonzero(~is_kept).tolist()
+        ),
     )
 
 
-def _read_document(path: pathlib.Path) -> dict[str, Any]:
+_LISTS = ("images", "annotations", "categories")
+
+
+def _read_document(path: epath.Path) -> dict[str, Any]:
     try:
         document = json.loads(read_bytes(path))
-    except ValueError as error:
+    # Brackets nested without end are a RecursionError.
+    except (ValueError, RecursionError) as error:
         raise UsageError(
             f"{path}: is not JSON ({error}); is the file whole?"
         ) from error
-    for key in ("images", "annotations", "categories"):
+    for key in _LISTS:
         if not isinstance(document, dict) or not isinstance(document.get(key), list):
             raise UsageError(
                 f"{path}: has no list {key!r}; give a COCO detection file"
                 " (instances_*.json)"
             )
+        for row, entry in enumerate(document[key]):
+            if not isinstance(entry, dict):
+                raise UsageError(
+                    f"{path}: entry {row} of {key!r} is {str(entry)[:40]!r}, not an"
+                    " object with keys; is it a COCO detection file?"
+                )
     return document
 
 
-def _row_of(ids: list[int | str], path: pathlib.Path) -> dict[int | str, int]:
-    row_of = {id_: row for row, id_ in enumerate(ids)}
-    if len(row_of) < len(ids):
-        twice = next(id_ for row, id_ in enumerate(ids) if row_of[id_] != row)
-        raise UsageError(f"{path}: image id {twice!r} occurs twice; make ids unique")
-    return row_of
+def _called(entry: Mapping[str, Any], row: int) -> str:
+    """Names an entry in an error: by its id, or by its place where it has none."""
+    return f"id {entry['id']!r}" if "id" in entry else f"number {row}"
+
+
+def _values(
+    entries: Sequence[Mapping[str, Any]], key: str, what: str, path: epath.Path
+) -> list[Any]:
+    try:
+        return [entry[key] for entry in entries]
+    except KeyError:
+        row = next(row for row, entry in enumerate(entries) if key not in entry)
+        raise UsageError(
+            f"{path}: {what} {_called(entries[row], row)} has no {key!r}; add it, or"
+            f" remove the {what}"
+        ) from None
+
+
+def _ids(
+    entries: Sequence[Mapping[str, Any]], what: str, path: epath.Path
+) -> list[int | str]:
+    """Returns ids that are numbers or words, each once; some tools write 7 as 7.0."""
+    ids = [
+        int(id_) if isinstance(id_, float) and id_.is_integer() else id_
+        for id_ in _values(entries, "id", what, path)
+    ]
+    known = set()
+    for id_ in ids:
+        if not isinstance(id_, int | str):
+            raise UsageError(
+                f"{path}: {what} id {id_!r} is neither a whole number nor a word;"
+                " correct it"
+            )
+        if id_ in known:
+            raise UsageError(f"{path}: {what} id {id_!r} occurs twice; make ids unique")
+        known.add(id_)
+    return ids
 
 
 def _lookup(
-    ids: list[Any], table: Mapping[Any, int], what: str, path: pathlib.Path
+    annotations: Sequence[Mapping[str, Any]],
+    what: str,
+    row_of: Mapping[int | str, int],
+    path: epath.Path,
 ) -> Int[np.ndarray, " n"]:
+    """Returns the rows of the images or categories that annotations name."""
+    ids = _values(annotations, f"{what}_id", "annotation", path)
     try:
-        return np.fromiter((table[id_] for id_ in ids), np.int32, len(ids))
-    except KeyError as error:
+        return np.fromiter((row_of[id_] for id_ in ids), np.int32, len(ids))
+    except (KeyError, TypeError):
+        row = next(row for row, id_ in enumerate(ids) if not _is_in(id_, row_of))
         raise UsageError(
-            f"{path}: a box is on {what} id {error}, which the file does not define;"
-            f" add the {what} or remove the box"
-        ) from error
+            f"{path}: annotation {_called(annotations[row], row)} is on {what} id"
+            f" {ids[row]!r}, which the file does not define; add the {what} or remove"
+            " the annotation"
+        ) from None
+
+
+def _is_in(id_: object, row_of: Mapping[Any, int]) -> bool:
+    return isinstance(id_, int | float | str) and id_ in row_of
 
 
 def _boxes_xywh(
-    annotations: list[dict[str, Any]], path: pathlib.Path
+    annotations: Sequence[Mapping[str, Any]], path: epath.Path
 ) -> Float[np.ndarray, "n 4"]:
-    for annotation in annotations:
-        if len(annotation.get("bbox") or ()) != 4:
+    values: list[object] = []
+    for row, annotation in enumerate(annotations):
+        box = annotation.get("bbox")
+        if not isinstance(box, list) or len(box) != 4:
             raise UsageError(
-                f"{path}: annotation id {annotation.get('id')!r} has no bbox"
-                f" [x, y, width, height] but {annotation.get('bbox')!r}; correct it"
+                f"{path}: annotation {_called(annotation, row)} has no bbox"
+                f" [x, y, width, height] but {box!r}; correct it"
             )
-    boxes = [annotation["bbox"] for annotation in annotations]
-    return np.array(boxes, np.float64).reshape(-1, 4)
+        values += box
+    return _numbers(values).reshape(-1, 4)
+
+
+def _numbers(values: Sequence[object]) -> Float[np.ndarray, " n"]:
+    """Returns JSON numbers, and not a number for anything else."""
+    try:
+        array = np.array(values)
+    except ValueError:
+        array = np.array(None)
+    # One by one takes seconds for a file like COCO's training set.
+    if array.ndim == 1 and array.dtype.kind in "if":
+        return array.astype(np.float64)
+    return np.array([_number(value) for value in values], np.float64)
+
+
+def _number(value: object) -> float:
+    """Returns a JSON number, and not a number for anything else."""
+    if not isinstance(value, int | float):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def _side(value: object) -> int:
+    """Returns an image's stated height or width, 0 if it is none."""
+    number = _number(value)
+    return int(number) if 1 <= number < 2**31 else 0

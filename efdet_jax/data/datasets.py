@@ -2,17 +2,19 @@
 
 import json
 import logging
-import pathlib
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from etils import epath
+
 from efdet_jax.data.coco import Coco
-from efdet_jax.data.files import read_bytes
+from efdet_jax.data.files import path_inside, read_bytes
 from efdet_jax.data.scene_crops import SceneCrops
 from efdet_jax.data.shapes import Shapes
 from efdet_jax.data.source import Source
 from efdet_jax.data.voc import Voc
+from efdet_jax.data.yolo import Yolo, is_description
 from efdet_jax.errors import UsageError
 
 _LOG = logging.getLogger(__name__)
@@ -39,11 +41,17 @@ def open_source(
       spec: One of
         "coco:ANNOTATIONS.json,IMAGES", a COCO file and the folder of its images;
         "voc:FOLDER,SPLIT", a Pascal VOC folder;
+        "voc:ANNOTATIONS,IMAGES", a folder of VOC's XML files and one of images, which
+          may be the same;
+        "yolo:DATA,SPLIT", a YOLO folder, or the data.yaml or obj.data in it;
         "tfds:NAME,SPLIT", a data set that TFDS has prepared as ArrayRecord;
         "tfds_classes:NAME,SPLIT", one such whose images have a class instead of boxes;
         "shapes:SPLIT", the drawn data set;
         "crops:SPLIT", its objects one by one, cut out of scenes twice the size;
-        "FOLDER,SPLIT", a COCO or VOC folder in a usual layout, told from its contents.
+        "FOLDER,SPLIT", a folder in a usual layout of COCO, VOC or YOLO, told from its
+          contents, which is logged.
+        Files and folders may be remote, such as "gs://bucket/folder", as far as etils
+        can read them.
       image_size: Height and width in which "shapes" are drawn.
       shapes: `num_train` and `num_val`, the images of each split of "shapes", and the
         other settings of `Shapes`.
@@ -69,8 +77,16 @@ def _open_coco(request: _Request) -> Source:
 
 
 def _open_voc(request: _Request) -> Source:
-    folder, split = _two(request.arguments, "voc:FOLDER,SPLIT")
-    return Voc(folder, split)
+    name, second = _two(request.arguments, "voc:FOLDER,SPLIT or voc:ANNOTATIONS,IMAGES")
+    folder = epath.Path(name)
+    if not (folder / "ImageSets").is_dir() and next(folder.glob("*.xml"), None):
+        return Voc(folder, second)
+    return Voc.of_split(folder, second)
+
+
+def _open_yolo(request: _Request) -> Source:
+    data, split = _two(request.arguments, "yolo:DATA,SPLIT")
+    return Yolo(data, split)
 
 
 def _open_tfds(request: _Request) -> Source:
@@ -113,28 +129,33 @@ def _open_shapes(request: _Request) -> Source:
 
 def _open_folder(request: _Request) -> Source:
     name, split = _two(request.arguments, "FOLDER,SPLIT")
-    folder = pathlib.Path(name)
+    folder = epath.Path(name)
     if not folder.is_dir():
         raise UsageError(
             f"data set {name!r}: there is no such folder; correct the path"
         )
-    for root in (folder, *sorted(p for p in folder.iterdir() if p.is_dir())):
-        if (root / "Annotations").is_dir() and (root / "ImageSets").is_dir():
-            source = Voc(root, split)
-            _LOG.info("%s: read as Pascal VOC, %d images", root, len(source))
-            return source
-    annotations_json, images_folder = _find_coco(folder, split)
-    source = Coco(annotations_json, images_folder)
-    _LOG.info(
-        "%s: read as COCO, %d images of %s",
-        annotations_json,
-        len(source),
-        images_folder,
-    )
+    place, kind, source = _recognised(folder, split)
+    _LOG.info("%s: read as %s, %d images", place, kind, len(source))
     return source
 
 
-def _find_coco(folder: pathlib.Path, split: str) -> tuple[pathlib.Path, pathlib.Path]:
+def _recognised(folder: epath.Path, split: str) -> tuple[epath.Path, str, Source]:
+    """Returns what a folder was told from, what it is, and its images."""
+    for root in (folder, *sorted(p for p in folder.glob("*") if p.is_dir())):
+        if (root / "Annotations").is_dir() and (root / "ImageSets").is_dir():
+            return root, "Pascal VOC", Voc.of_split(root, split)
+    for path in sorted(folder.glob("*")):
+        if is_description(path):
+            return path, "YOLO", Yolo(path, split)
+    flat = folder / split
+    if next(flat.glob("*.xml"), None):
+        return flat, "XML files of Pascal VOC", Voc(flat, flat)
+    annotations_json, images_folder = _find_coco(folder, split)
+    kind = f"COCO with the images of {images_folder}"
+    return annotations_json, kind, Coco(annotations_json, images_folder)
+
+
+def _find_coco(folder: epath.Path, split: str) -> tuple[epath.Path, epath.Path]:
     """Finds the COCO file of a split and the folder that holds its images."""
     found = [sorted(folder.glob(p.format(split=split))) for p in COCO_FILES]
     files = next(filter(None, found), [])
@@ -143,8 +164,8 @@ def _find_coco(folder: pathlib.Path, split: str) -> tuple[pathlib.Path, pathlib.
         names = ", ".join(str(file.relative_to(folder)) for file in those[:8]) or "none"
         raise UsageError(
             f"data set {str(folder)!r}: {len(files)} COCO files fit split {split!r}"
-            f" and it is no Pascal VOC folder; JSON files there: {names}; give the"
-            " name of one as the split, or write coco:FILE.json,IMAGES"
+            f" and it is no Pascal VOC or YOLO folder; JSON files there: {names}; give"
+            " the name of one as the split, or write coco:FILE.json,IMAGES"
         )
     candidates = [
         candidate
@@ -152,21 +173,25 @@ def _find_coco(folder: pathlib.Path, split: str) -> tuple[pathlib.Path, pathlib.
         for candidate in sorted(folder.glob(pattern.format(split=split)))
     ]
     name = _some_file_name(files[0])
+    if not name:
+        raise UsageError(f"{files[0]}: names no image; is it a COCO detection file?")
     for candidate in (*candidates, folder):
-        if (candidate / name).is_file() or (candidate / name.name).is_file():
+        path = path_inside(candidate, name, where=str(files[0]))
+        if path.is_file() or (candidate / path.name).is_file():
             return files[0], candidate
     raise UsageError(
-        f"{files[0]}: its image {str(name)!r} is not in {folder} nor in its"
+        f"{files[0]}: its image {name!r} is not in {folder} nor in its"
         f" {', '.join(COCO_IMAGES).format(split=split)}; write coco:FILE.json,IMAGES"
     )
 
 
-def _some_file_name(path: pathlib.Path) -> pathlib.Path:
+def _some_file_name(path: epath.Path) -> str:
     """Finds one image name without parsing the file, which takes COCO 10 seconds."""
     match = re.search(rb'"file_name"\s*:\s*("(?:[^"\\]|\\.)*")', read_bytes(path))
-    if match is None:
-        raise UsageError(f"{path}: names no image; is it a COCO detection file?")
-    return pathlib.Path(json.loads(match[1]))
+    try:
+        return json.loads(match[1]) if match else ""
+    except ValueError:
+        return ""
 
 
 def _two(arguments: str, form: str) -> tuple[str, str]:
@@ -198,6 +223,7 @@ COCO_IMAGES = ("{split}", "{split}*", "images/{split}*", "images")
 SOURCES: dict[str, Callable[[_Request], Source]] = {
     "coco": _open_coco,
     "voc": _open_voc,
+    "yolo": _open_yolo,
     "tfds": _open_tfds,
     "tfds_classes": _open_tfds_classes,
     "shapes": _open_shapes,

@@ -1,20 +1,24 @@
 """From a source of images to padded batches, to train on or to score."""
 
 import functools
+import logging
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import grain
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from efdet_jax.data import sampling, transforms
 from efdet_jax.data.augment.chain import Options, augmented
-from efdet_jax.data.augment.example import load
+from efdet_jax.data.augment.example import Example, as_example
 from efdet_jax.data.augment.geometry import Frame
+from efdet_jax.data.sound import Sound, read_sound
 from efdet_jax.data.source import Source
-from efdet_jax.data.streams import Batching, in_order, shuffled
-from efdet_jax.structures import BACKGROUND, Batch
+from efdet_jax.data.streams import Batches, Batching, in_order, shuffled
+from efdet_jax.errors import UsageError
+from efdet_jax.structures import BACKGROUND, IGNORED, Batch
+
+_LOG = logging.getLogger(__name__)
 
 
 class _Row(NamedTuple):
@@ -39,15 +43,18 @@ def train_batches(
     jitter: tuple[float, float],
     min_visible: float,
     augment: Mapping[str, Any],
+    max_broken: float,
     seed: int,
     num_threads: int,
+    num_workers: int,
     shard: tuple[int, int],
     repeats: Float[np.ndarray, " n"] | None = None,
-) -> grain.DatasetIterator:
+) -> Batches:
     """Yields batches without end, every image once per epoch in an order of its own.
 
-    Crowd regions and boxes that a cut leaves too little of are dropped. An image with
-    more than `max_boxes` objects shows a random choice of them. `Batch.scale` leaves
+    Boxes that a cut leaves too little of are dropped. An image with more than
+    `max_boxes` objects shows a random choice of them; crowd regions take the rows that
+    objects leave. `Batch.scale` leaves
     the crop's offset out, so it maps sizes back but not positions; where images are
     mixed it is that of `image_index`.
 
@@ -63,8 +70,10 @@ def train_batches(
         what evaluation sees.
       min_visible: share of a box that all cuts together must leave; 0 is any area.
       augment: what else may happen, the fields of `augment.chain.Options`.
+      max_broken: share of the images that may be broken; the next stands in for one.
       seed: of order and augmentation.
       num_threads: threads that load images; 0 loads in the caller's own.
+      num_workers: processes that have these threads each; 0 is this process.
       shard: this host's index, and the number of hosts.
       repeats: how often an epoch shows each image, of `sampling.repeats`; None is once.
 
@@ -75,12 +84,12 @@ def train_batches(
     draw = functools.partial(
         _drawn,
         max_boxes=max_boxes,
-        source=source,
+        source=Sound(source, max_broken=max_broken),
         frame=Frame(image_size, resize, jitter, pad_colour, min_visible),
         flip=flip,
         options=Options(**augment),
     )
-    batching = Batching(Batch, batch_size, num_threads, shard)
+    batching = Batching(Batch, batch_size, num_threads, num_workers, shard)
     order = sampling.order(len(source), repeats, seed=seed)
     return shuffled(draw, order, batching)
 
@@ -94,13 +103,15 @@ def eval_batches(
     pad_colour: tuple[float, float, float],
     max_boxes: int,
     num_threads: int,
+    num_workers: int,
     shard: tuple[int, int],
-) -> grain.DatasetIterator:
+) -> Batches:
     """Yields every image once, in order; each host yields as many batches.
 
-    Rows that only fill the last batches are blank, with `image_index` -1. Ground truth
-    is there to be looked at: scores come from the annotations of the source. It leaves
-    out crowd regions and whatever exceeds `max_boxes`.
+    Rows that only fill the last batches are blank, with `image_index` -1. So is a
+    broken image, with its own index: nothing is found in it, which is logged. Ground
+    truth is there to be looked at: scores come from the annotations of the source. It
+    leaves out whatever exceeds `max_boxes`.
 
     Args:
       source: the images.
@@ -110,18 +121,50 @@ def eval_batches(
       pad_colour: what surrounds it, 0..255.
       max_boxes: rows of ground truth per image.
       num_threads: threads that load images; 0 loads in the caller's own.
+      num_workers: processes that have these threads each; 0 is this process.
       shard: this host's index, and the number of hosts.
     """
     load = functools.partial(
-        _fitted,
+        _scored,
         source=source,
         image_size=image_size,
         resize=resize,
         pad_colour=pad_colour,
         max_boxes=max_boxes,
     )
-    batching = Batching(Batch, batch_size, num_threads, shard)
+    batching = Batching(Batch, batch_size, num_threads, num_workers, shard)
     return in_order(load, len(source), batching)
+
+
+def fitted(
+    example: Example,
+    *,
+    image_size: tuple[int, int],
+    resize: str,
+    pad_colour: tuple[float, float, float],
+) -> Example:
+    """Returns an image as evaluation sees it, with its boxes.
+
+    Args:
+      example: of any size.
+      image_size: height and width of the network input, pixels.
+      resize: how an image becomes an input, a key of `transforms.RESIZES`.
+      pad_colour: what surrounds it, 0..255.
+    """
+    placement = transforms.place(
+        example.image.shape[:2],
+        output_size=image_size,
+        resize=resize,
+        scale_factor=1.0,
+        crop=(0.0, 0.0),
+    )
+    return example._replace(
+        image=transforms.place_image(
+            example.image, placement, output_size=image_size, pad_colour=pad_colour
+        ),
+        boxes=example.boxes * np.tile(placement.scale, 2),
+        scale=1 / np.array(placement.scale),
+    )
 
 
 def _drawn(
@@ -129,20 +172,13 @@ def _drawn(
 ) -> _Row:
     """Loads an image as training sees it; `settings` are those of `augmented`."""
     example = augmented(image_index, rng, **settings)
-    kept = np.arange(len(example.boxes))
-    if len(kept) > max_boxes:
-        kept = np.sort(rng.choice(kept, max_boxes, replace=False))
-    return _padded(
-        example.image,
-        example.boxes[kept],
-        example.classes[kept],
-        image_index=image_index,
-        max_boxes=max_boxes,
-        scale=example.scale,
-    )
+    objects = np.flatnonzero(example.classes != IGNORED)
+    if len(objects) > max_boxes:
+        objects = np.sort(rng.choice(objects, max_boxes, replace=False))
+    return _padded(example, objects, image_index=image_index, max_boxes=max_boxes)
 
 
-def _fitted(
+def _scored(
     position: int,
     *,
     source: Source,
@@ -152,52 +188,46 @@ def _fitted(
     max_boxes: int,
 ) -> _Row:
     """Loads an image as evaluation sees it; a blank one beyond the end."""
+    blank = Example(
+        image=np.zeros((*image_size, 3), np.uint8),
+        boxes=np.zeros((0, 4), np.float32),
+        classes=np.zeros((0,), np.int32),
+        visible=np.zeros((0,), np.float32),
+        scale=np.ones(2),
+    )
     if position >= len(source):
+        return _padded(blank, np.zeros(0, int), image_index=-1, max_boxes=max_boxes)
+    try:
+        example = as_example(read_sound(source, position))
+    except UsageError as error:
+        _LOG.warning("%s; scored as an image in which nothing is found", error)
         return _padded(
-            np.zeros((*image_size, 3), np.uint8),
-            np.zeros((0, 4), np.float32),
-            np.zeros((0,), np.int32),
-            image_index=-1,
-            max_boxes=max_boxes,
-            scale=np.ones(2),
+            blank, np.zeros(0, int), image_index=position, max_boxes=max_boxes
         )
-    example = load(source, position)
-    placement = transforms.place(
-        example.image.shape[:2],
-        output_size=image_size,
-        resize=resize,
-        scale_factor=1.0,
-        crop=(0.0, 0.0),
+    example = fitted(
+        example, image_size=image_size, resize=resize, pad_colour=pad_colour
     )
-    return _padded(
-        transforms.place_image(
-            example.image, placement, output_size=image_size, pad_colour=pad_colour
-        ),
-        example.boxes[:max_boxes] * np.tile(placement.scale, 2),
-        example.classes[:max_boxes],
-        image_index=position,
-        max_boxes=max_boxes,
-        scale=1 / np.array(placement.scale),
-    )
+    objects = np.flatnonzero(example.classes != IGNORED)[:max_boxes]
+    return _padded(example, objects, image_index=position, max_boxes=max_boxes)
 
 
 def _padded(
-    image: UInt8[np.ndarray, "h w 3"],
-    boxes: Float[np.ndarray, "n 4"],
-    classes: Int[np.ndarray, " n"],
+    example: Example,
+    objects: Int[np.ndarray, " o"],
     *,
     image_index: int,
     max_boxes: int,
-    scale: Float[np.ndarray, " 2"],
 ) -> _Row:
-    """Fills the rows beyond the objects: zero boxes of no class."""
-    missing = max_boxes - len(boxes)
+    """Returns the chosen objects, as many crowds as fit, and rows of nothing."""
+    crowds = np.flatnonzero(example.classes == IGNORED)
+    kept = np.concatenate([objects, crowds])[:max_boxes]
+    missing = max_boxes - len(kept)
     return _Row(
-        image=image,
-        boxes=np.pad(boxes, ((0, missing), (0, 0))).astype(np.float32),
-        classes=np.pad(classes, (0, missing), constant_values=BACKGROUND).astype(
-            np.int32
-        ),
+        image=example.image,
+        boxes=np.pad(example.boxes[kept], ((0, missing), (0, 0))).astype(np.float32),
+        classes=np.pad(
+            example.classes[kept], (0, missing), constant_values=BACKGROUND
+        ).astype(np.int32),
         image_index=np.int32(image_index),
-        scale=scale.astype(np.float32),
+        scale=example.scale.astype(np.float32),
     )

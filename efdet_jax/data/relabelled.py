@@ -36,11 +36,20 @@ class _Relabelled:
         self, source: Source, labels: LabelMap, classes: Int[np.ndarray, " k"]
     ) -> None:
         self.labels = labels
+        self.flaws = source.flaws
         self._source = source
         self._classes = classes
 
     def __len__(self) -> int:
         return len(self._source)
+
+    def title(self, i: int) -> str:
+        """Names image `i`."""
+        return self._source.title(i)
+
+    def encoded(self, i: int) -> bytes:
+        """Reads what image `i` is decoded from."""
+        return self._source.encoded(i)
 
     def image(self, i: int) -> UInt8[np.ndarray, "h w 3"]:
         """Decodes image `i`, RGB."""

@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from efdet_jax.data.crops import Crop
+from efdet_jax.data.flaws import Flaw
 from efdet_jax.data.labels import LabelMap
 from efdet_jax.data.source import Source
 from efdet_jax.data.whole import whole_image
@@ -28,9 +29,18 @@ class SceneCrops:
         """
         self._scenes = scenes
         self.labels: LabelMap = scenes.labels
+        self.flaws: tuple[Flaw, ...] = scenes.flaws
 
     def __len__(self) -> int:
         return len(self._scenes)
+
+    def title(self, i: int) -> str:
+        """Names image `i`."""
+        return f"crop of {self._scenes.title(i)}"
+
+    def encoded(self, i: int) -> bytes:
+        """Returns nothing: images are drawn."""
+        return self._scenes.encoded(i)
 
     def image(self, i: int) -> UInt8[np.ndarray, "h w 3"]:
         """Draws scene `i` and cuts out its object, RGB."""

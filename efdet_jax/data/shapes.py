@@ -14,6 +14,7 @@ from jaxtyping import UInt8
 
 from efdet_jax.data import drawing, scenes
 from efdet_jax.data.figures import clip_polygon, polygon_area, world_contours
+from efdet_jax.data.flaws import Flaw
 from efdet_jax.data.labels import LabelMap
 from efdet_jax.errors import UsageError
 from efdet_jax.structures import Annotations
@@ -76,6 +77,7 @@ class Shapes:
         _check("num_images", num_images, num_images >= 1, "use at least 1")
         _check("image_size", image_size, min(image_size) >= 16, "use at least 16 px")
         _check_settings(self._settings)
+        self.flaws: tuple[Flaw, ...] = ()
         self._num_images = num_images
         self._image_size = image_size
         self.labels = LabelMap(
@@ -85,6 +87,15 @@ class Shapes:
 
     def __len__(self) -> int:
         return self._num_images
+
+    def title(self, i: int) -> str:
+        """Names image `i`."""
+        return f"shapes:{self._settings.split}, image {i}"
+
+    def encoded(self, i: int) -> bytes:
+        """Returns nothing: images are drawn."""
+        del i
+        return b""
 
     def image(self, i: int) -> UInt8[np.ndarray, "h w 3"]:
         """Draws image `i`, RGB."""

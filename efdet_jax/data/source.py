@@ -5,6 +5,7 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import UInt8
 
+from efdet_jax.data.flaws import Flaw
 from efdet_jax.data.labels import LabelMap
 from efdet_jax.structures import Annotations
 
@@ -22,9 +23,19 @@ class Source(Protocol):
     """
 
     labels: LabelMap
+    flaws: tuple[Flaw, ...]
+    """What is wrong with it and was mended; what could not be was refused."""
 
     def __len__(self) -> int:
         """The number of images, those without objects included."""
+        ...
+
+    def title(self, i: int) -> str:
+        """Names image `i` in a message: its file, where it is one."""
+        ...
+
+    def encoded(self, i: int) -> bytes:
+        """Reads what image `i` is decoded from; nothing where it is drawn."""
         ...
 
     def image(self, i: int) -> UInt8[np.ndarray, "h w 3"]:

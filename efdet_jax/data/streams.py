@@ -1,16 +1,18 @@
 """From a function that loads one example to batches: shuffled without end, or once all.
 
-Grain's threads load single examples, `num_threads` at a time. What a batch holds
-depends on the seed and its number alone, so a stopped run resumes exactly and the
-examples of one global batch are the same on any number of hosts.
+Grain's threads load single examples, `num_threads` at a time, in this process or in
+some of their own. What a batch holds depends on the seed and its number alone, so a
+stopped run resumes exactly, and the examples of one global batch are the same on any
+number of hosts, workers and threads.
 """
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import grain
 import numpy as np
+from absl import flags
 
 _PREFETCHED_BATCHES = 2
 """Batches kept ready, so that one slow decode does not stop the device."""
@@ -25,15 +27,62 @@ class Batching(NamedTuple):
     """Examples per batch on this host."""
     num_threads: int
     """Threads that load examples; 0 loads in the caller's own."""
+    num_workers: int
+    """Processes that have these threads each; 0 is this process."""
     shard: tuple[int, int]
     """This host's index, and the number of hosts."""
+
+
+class Batches:
+    """Batches one after another, from any of them on."""
+
+    def __init__(self, examples: grain.MapDataset, batching: Batching) -> None:
+        """Loads nothing yet.
+
+        Args:
+          examples: those of all hosts, in order.
+          batching: see `Batching`.
+        """
+        self._examples = examples
+        self._batching = batching
+        self._next = 0
+        self._iterator: grain.DatasetIterator | None = None
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        if self._iterator is None:
+            self._iterator = _iterator(self._examples, self._batching, self._next)
+        try:
+            batch = next(self._iterator)
+        except StopIteration:
+            self.close()
+            raise
+        self._next += 1
+        return batch
+
+    def close(self) -> None:
+        """Ends the threads and processes that read ahead."""
+        if self._iterator is not None:
+            self._iterator.close()
+            self._iterator = None
+
+    def get_state(self) -> dict[str, int]:
+        """Returns what `set_state` takes, also after a way through JSON."""
+        return {"next": self._next}
+
+    def set_state(self, state: dict[str, int]) -> None:
+        """Goes on with the batch that came next when the state was taken."""
+        self.close()
+        self._next = state["next"]
 
 
 def shuffled(
     load: Callable[[int, np.random.Generator], Any],
     order: grain.MapDataset,
     batching: Batching,
-) -> grain.DatasetIterator:
+) -> Batches:
     """Yields batches without end.
 
     Args:
@@ -43,12 +92,10 @@ def shuffled(
       batching: see `Batching`.
     """
     # Randomness is tied to the place in the global stream: hosts slice after it.
-    return _batched(order.random_map(load), batching)
+    return Batches(order.random_map(load), batching)
 
 
-def in_order(
-    load: Callable[[int], Any], length: int, batching: Batching
-) -> grain.DatasetIterator:
+def in_order(load: Callable[[int], Any], length: int, batching: Batching) -> Batches:
     """Yields every example once; each host yields as many batches.
 
     Args:
@@ -58,19 +105,30 @@ def in_order(
     """
     global_batch = batching.batch_size * batching.shard[1]
     padded_length = -(-length // global_batch) * global_batch
-    return _batched(grain.MapDataset.range(padded_length).map(load), batching)
+    return Batches(grain.MapDataset.range(padded_length).map(load), batching)
 
 
-def _batched(examples: grain.MapDataset, batching: Batching) -> grain.DatasetIterator:
+def _iterator(
+    examples: grain.MapDataset, batching: Batching, first: int
+) -> grain.DatasetIterator:
+    """Yields this host's share of every batch from `first` on."""
     index, count = batching.shard
     size, threads = batching.batch_size, batching.num_threads
+    own = examples[first * size * count + index :: count]
+    to_batch = functools.partial(_to_batch, record=batching.record)
+    if batching.num_workers:
+        # Whole batches, taken in turn: what one holds is not for workers to decide.
+        options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads)
+        batches = own.batch(size, batch_fn=to_batch).to_iter_dataset(options)
+        # Grain reads its own flags, whether or not this program has a command line.
+        flags.FLAGS.mark_as_parsed()
+        workers = grain.MultiprocessingOptions(num_workers=batching.num_workers)
+        return iter(batches.mp_prefetch(workers))
     options = grain.ReadOptions(
         num_threads=threads,
         prefetch_buffer_size=_PREFETCHED_BATCHES * size if threads else 0,
     )
-    to_batch = functools.partial(_to_batch, record=batching.record)
-    loaded = examples[index::count].to_iter_dataset(options)
-    return iter(loaded.batch(size, batch_fn=to_batch))
+    return iter(own.to_iter_dataset(options).batch(size, batch_fn=to_batch))
 
 
 def _to_batch(examples: Sequence[Any], *, record: Callable[..., Any]) -> Any:

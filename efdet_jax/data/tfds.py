@@ -11,6 +11,7 @@ from jaxtyping import UInt8
 from tensorflow_datasets.core import read_only_builder
 
 from efdet_jax.data.files import decode_image, image_size
+from efdet_jax.data.flaws import Flaw
 from efdet_jax.data.labels import COCO, contiguous
 from efdet_jax.data.whole import whole_image
 from efdet_jax.errors import UsageError
@@ -35,6 +36,7 @@ class Tfds:
           UsageError: The data set is not prepared as ArrayRecord, has no such split or
             no object boxes.
         """
+        self.flaws: tuple[Flaw, ...] = ()
         self._name = name
         self._split = split
         builder = _find(name)
@@ -47,14 +49,22 @@ class Tfds:
     def __len__(self) -> int:
         return len(self._records)
 
+    def title(self, i: int) -> str:
+        """Names image `i`."""
+        return f"tfds {self._name}, split {self._split}, image {i}"
+
+    def encoded(self, i: int) -> bytes:
+        """Reads the file that image `i` was."""
+        return self._records[i]["image"]
+
     def image(self, i: int) -> UInt8[np.ndarray, "h w 3"]:
         """Decodes image `i`, RGB."""
-        return decode_image(self._records[i]["image"], name=self._title(i))
+        return decode_image(self.encoded(i), name=self.title(i))
 
     def annotations(self, i: int) -> Annotations:
         """Gives the boxes of image `i`; of the image, only the header is read."""
         record = self._records[i]
-        height, width = image_size(record["image"], name=self._title(i))
+        height, width = image_size(record["image"], name=self.title(i))
         objects = record["objects"]
         boxes_unit = np.array(objects["bbox"], np.float64).reshape(-1, 4)
         boxes = boxes_unit * np.array([[height, width, height, width]])
@@ -71,9 +81,6 @@ class Tfds:
             else np.zeros(len(boxes), bool),
             area=np.array(area, np.float64),
         )
-
-    def _title(self, i: int) -> str:
-        return f"tfds {self._name}, split {self._split}, image {i}"
 
 
 class TfdsClasses:
@@ -93,7 +100,8 @@ class TfdsClasses:
           UsageError: The data set is not prepared as ArrayRecord, has no such split or
             no class per image.
         """
-        self._title = f"tfds {name}, split {split}"
+        self.flaws: tuple[Flaw, ...] = ()
+        self._name = f"tfds {name}, split {split}"
         builder = _find(name)
         features = builder.info.features
         if not {"image", "label"} <= set(features):
@@ -108,15 +116,22 @@ class TfdsClasses:
     def __len__(self) -> int:
         return len(self._records)
 
+    def title(self, i: int) -> str:
+        """Names image `i`."""
+        return f"{self._name}, image {i}"
+
+    def encoded(self, i: int) -> bytes:
+        """Reads the file that image `i` was."""
+        return self._records[i]["image"]
+
     def image(self, i: int) -> UInt8[np.ndarray, "h w 3"]:
         """Decodes image `i`, RGB."""
-        encoded = self._records[i]["image"]
-        return decode_image(encoded, name=f"{self._title}, image {i}")
+        return decode_image(self.encoded(i), name=self.title(i))
 
     def annotations(self, i: int) -> Annotations:
         """Gives the class of image `i`; of the image, only the header is read."""
         record = self._records[i]
-        size = image_size(record["image"], name=f"{self._title}, image {i}")
+        size = image_size(record["image"], name=self.title(i))
         return whole_image(i, *size, int(record["label"]))
 
 

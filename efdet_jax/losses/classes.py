@@ -74,6 +74,7 @@ def ohem_loss(
     logits: Float[Array, "b a k"],
     is_present: Bool[Array, "b a k"],
     *,
+    is_counted: Bool[Array, "b a 1"],
     negatives_per_positive: float,
     label_smoothing: float,
 ) -> Float[Array, "b a k"]:
@@ -90,12 +91,14 @@ def ohem_loss(
     Args:
       logits: of every anchor and class.
       is_present: whether the class is at the anchor.
+      is_counted: whether the anchor is an example at all.
       negatives_per_positive: the ratio; 3 in SSD.
       label_smoothing: of `cross_entropy`.
     """
     losses = cross_entropy(logits, is_present, label_smoothing=label_smoothing)
     is_positive = jnp.any(is_present, axis=-1)
-    hardness = jnp.where(is_positive, -jnp.inf, jnp.sum(losses, axis=-1))
+    is_negative = ~is_positive & is_counted[..., 0]
+    hardness = jnp.where(is_negative, jnp.sum(losses, axis=-1), -jnp.inf)
     rank = jnp.argsort(jnp.argsort(-hardness, axis=1), axis=1)
     num_positives = jnp.sum(is_positive, axis=1, keepdims=True)
     is_kept = is_positive | (rank < negatives_per_positive * num_positives)
@@ -106,7 +109,10 @@ CLASS_LOSSES: dict[str, tuple[Callable[..., Float[Array, "..."]], tuple[str, ...
     "cross_entropy": (cross_entropy, ("label_smoothing",)),
     "balanced_cross_entropy": (balanced_cross_entropy, ("alpha", "label_smoothing")),
     "focal": (focal_loss, ("alpha", "gamma", "label_smoothing")),
-    "ohem": (ohem_loss, ("negatives_per_positive", "label_smoothing")),
+    "ohem": (
+        ohem_loss,
+        ("is_counted", "negatives_per_positive", "label_smoothing"),
+    ),
 }
 """Each loss, given logits [b a k] and what is present, with the settings it reads."""
 

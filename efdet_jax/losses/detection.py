@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int
 
 from efdet_jax.losses.boxes import BOX_LOSSES
 from efdet_jax.losses.classes import CLASS_LOSSES
-from efdet_jax.structures import BACKGROUND, Outputs, Targets
+from efdet_jax.structures import BACKGROUND, IGNORED, Outputs, Targets
 
 
 class Losses(NamedTuple):
@@ -38,7 +38,8 @@ def class_losses(
 
     Args:
       logits: of every anchor and class.
-      classes: the class that each anchor has to find, or `BACKGROUND`.
+      classes: the class that each anchor has to find, `BACKGROUND`, or `IGNORED`, which
+        loses nothing.
       class_loss: a key of `CLASS_LOSSES`; the other settings are of those losses.
       alpha: weight of what is present, where it is read.
       gamma: how much easy logits fade, where it is read.
@@ -47,7 +48,9 @@ def class_losses(
       class_weights: of `losses.class_weights`; None weighs all classes alike.
     """
     loss_fn, names = CLASS_LOSSES[class_loss]
+    is_counted = (classes != IGNORED)[..., None]
     settings = {
+        "is_counted": is_counted,
         "alpha": alpha,
         "gamma": gamma,
         "label_smoothing": label_smoothing,
@@ -61,6 +64,7 @@ def class_losses(
         classes[..., None] == class_ids,  # BACKGROUND equals no id
         **{name: settings[name] for name in names},
     )
+    losses = jnp.where(is_counted, losses, 0.0)
     if class_weights is None:
         return losses
     weights = jnp.where(classes == BACKGROUND, 1.0, jnp.asarray(class_weights)[classes])

@@ -109,7 +109,19 @@ def test_a_pickled_source_gives_the_same(opened):
         ([image(1)], [box(1, 99)], {}, "category id 99"),
         ([image(1), image(1)], [], {}, "image id 1 occurs twice"),
         ([image(1)], [box(1, bbox=[1, 2])], {}, r"has no bbox .* \[1, 2\]"),
-        ([image(1)], [{"image_id": 1}], {}, "no 'category_id'"),
+        ([image(1)], [{"image_id": 1}], {}, "number 0 has no 'category_id'"),
+        ([image(1)], [{"id": 8, "category_id": 3}], {}, "id 8 has no 'image_id'"),
+        ([image(1)], [box(1, [3])], {}, r"category id \[3\]"),
+        ([image([1])], [], {}, r"image id \[1\] is neither"),
+        ([image(1)], [7], {}, "entry 0 of 'annotations' is '7'"),
+        ([image(1, "/etc/passwd")], [], {}, "image id 1: '/etc/passwd' leads out"),
+        ([image(1, "../a.png")], [], {}, "leads out of the folder"),
+        ([image(1, "b/../../a.png")], [], {}, "leads out of the folder"),
+        ([image(1, "C:\\a.png")], [], {}, "leads out of the folder"),
+        ([image(1, 5)], [], {}, "5 is no file name"),
+        ([image(1, "a\0.png")], [], {}, "is no file name"),
+        ([], [], {"categories": [CATEGORIES[0]] * 2}, "category id 7 occurs twice"),
+        ([], [], {"categories": [{"id": 1}]}, "category id 1 has no 'name'"),
         ([image(1)], [], {"categories": None}, "no list 'categories'"),
         ([image(1, "absent.png")], [], {}, "absent.png"),
     ],
@@ -120,9 +132,33 @@ def test_mistakes_are_named(opened, images, annotations, document, complaint):
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "bbox", [[1, 2, -3, 4], [1, 2, 3, float("nan")], [None, 2, 3, 4], ["1", 2, 3, 4]]
+)
+def test_a_box_that_is_none_is_left_out_and_told(opened, bbox):
+    source = opened([image(1)], [box(1, bbox=bbox, id=5), box(1, id=6)])
+    assert source.annotations(0).boxes.tolist() == [[2, 1, 6, 4]]
+    (flaw,) = source.flaws
+    assert "annotation id 5" in flaw.place
+    assert "\n" not in str(flaw)
+
+
+def test_folders_are_found_whatever_the_separator(opened):
+    assert opened([image(1, "sub\\a.png")], []).image(0).shape == (20, 30, 3)
+
+
+def test_ids_that_a_tool_wrote_as_floats_are_whole_numbers(opened):
+    source = opened([image(1.0)], [box(1, 7.0)])
+    assert source.annotations(0).image_id == 1
+    assert source.annotations(0).classes.tolist() == [1]
+
+
 def test_broken_or_missing_json_is_named(tmp_path):
     (tmp_path / "cut.json").write_text('{"images": [')
     with pytest.raises(UsageError, match=r"cut.json: is not JSON"):
         Coco(tmp_path / "cut.json", tmp_path)
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(UsageError, match=r"deep.json: is not JSON"):
+        Coco(tmp_path / "deep.json", tmp_path)
     with pytest.raises(UsageError, match=r"no.json: cannot be read"):
         Coco(tmp_path / "no.json", tmp_path)

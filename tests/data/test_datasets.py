@@ -13,6 +13,7 @@ from efdet_jax.data.datasets import SOURCES, open_source
 from efdet_jax.data.scene_crops import SceneCrops
 from efdet_jax.data.shapes import Shapes
 from efdet_jax.data.voc import Voc
+from efdet_jax.data.yolo import Yolo
 from efdet_jax.errors import UsageError
 
 SHAPES = {
@@ -60,18 +61,49 @@ def write_voc(root):
     write_image(root / "JPEGImages" / "a.png")
 
 
+def write_yolo(root):
+    write_image(root / "images" / "a.png")
+    (root / "data.yaml").write_text("train: images\nnames: [cat]\n")
+
+
+def test_yolo_and_flat_voc_folders_are_recognised_and_it_is_said(tmp_path, caplog):
+    write_yolo(tmp_path / "yolo")
+    write_voc(tmp_path / "voc")
+    flat = tmp_path / "flat" / "train"
+    write_image(flat / "a.png")
+    (flat / "a.xml").write_text("<annotation/>")
+    (tmp_path / "voc" / "JPEGImages" / "a.png").rename(tmp_path / "voc" / "a.png")
+    python_logging.getLogger("absl").propagate = True
+    with caplog.at_level("INFO", logger="efdet_jax"):
+        assert isinstance(open_(f"{tmp_path}/yolo,train"), Yolo)
+        assert isinstance(open_(f"{tmp_path}/flat,train"), Voc)
+        apart = open_(f"voc:{tmp_path}/voc/Annotations,{tmp_path}/voc")
+    assert len(apart) == 1
+    assert "read as YOLO, 1 images" in caplog.messages[0]
+    assert "read as XML files of Pascal VOC, 1 images" in caplog.messages[1]
+
+
 def test_every_prefix_opens_its_kind_of_source(tmp_path):
     write_coco(tmp_path / "boxes.json", "a.png")
     write_image(tmp_path / "a.png")
     write_voc(tmp_path / "voc")
+    write_yolo(tmp_path / "yolo")
     opened = {
         "coco": open_(f"coco:{tmp_path}/boxes.json,{tmp_path}"),
         "voc": open_(f"voc:{tmp_path}/voc,train"),
+        "yolo": open_(f"yolo:{tmp_path}/yolo,train"),
         "shapes": open_("shapes:val"),
         "crops": open_("crops:val"),
         "": open_(f"{tmp_path}/voc,train"),
     }
-    kinds = {"coco": Coco, "voc": Voc, "shapes": Shapes, "crops": SceneCrops, "": Voc}
+    kinds = {
+        "coco": Coco,
+        "voc": Voc,
+        "yolo": Yolo,
+        "shapes": Shapes,
+        "crops": SceneCrops,
+        "": Voc,
+    }
     assert {prefix: type(source) for prefix, source in opened.items()} == kinds
     for prefix in ("tfds", "tfds_classes"):
         with pytest.raises(UsageError, match="tfds build absent_name"):
@@ -156,8 +188,8 @@ def test_a_folder_name_may_hold_commas_and_colons(tmp_path):
     ("spec", "complaint"),
     [
         (
-            "yolo:somewhere",
-            "unknown prefix 'yolo'; use coco:, voc:, tfds:, tfds_classes:, shapes:",
+            "kitti:somewhere",
+            "unknown prefix 'kitti'; use coco:, voc:, yolo:, tfds:, tfds_classes:,",
         ),
         ("voc:somewhere", "has not two parts; write voc:FOLDER,SPLIT"),
         ("somewhere", "has not two parts; write FOLDER,SPLIT"),

@@ -29,8 +29,8 @@ class Ramp(Images):
     """Images that are dark at the left and bright at the right."""
 
     def image(self, i):
-        row = np.linspace(0, 250, 60).astype(np.uint8)
-        return np.broadcast_to(row[None, :, None], (40, 60, 3)).copy()
+        row = np.linspace(0, 250, 30).astype(np.uint8)
+        return np.broadcast_to(row[None, :, None], (20 + i, 30, 3)).copy()
 
 
 def train(source=None, **changes):
@@ -40,8 +40,10 @@ def train(source=None, **changes):
         "crop_area": (0.3, 1.0),
         "crop_aspect": (0.75, 1.33),
         "flip": True,
+        "max_broken": 0.0,
         "seed": 0,
         "num_threads": 2,
+        "num_workers": 0,
         "shard": (0, 1),
     }
     return train_batches(source or Images(), **settings | changes)
@@ -53,6 +55,7 @@ def score(**changes):
         "batch_size": 4,
         "crop_padding": 2,
         "num_threads": 2,
+        "num_workers": 0,
         "shard": (0, 1),
     }
     return eval_batches(Images(), **settings | changes)

@@ -1,125 +1,22 @@
-"""Batches: the same on every run, every image counted, exact after a stop."""
+"""What images become on their way into batches, to train on or to score."""
 
 import itertools
-import json
-import pathlib
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 from oracles import stream
+from tiny_batches import (
+    ON,
+    Numbered,
+    evaluate,
+    shapes,
+    take,
+    train,
+)
 
-from efdet_jax import config as config_lib
-from efdet_jax.data import pipeline
-from efdet_jax.data.labels import LabelMap
-from efdet_jax.data.shapes import Shapes
-from efdet_jax.structures import BACKGROUND, Annotations
-
-# The default, and everything else at once.
-ON = {
-    "crop": 0.5,
-    "crop_side": (0.5, 1.0),
-    "colour": {"brightness": 0.3, "contrast": 0.3, "saturation": 0.3, "hue": 0.1},
-    "mosaic": 0.5,
-    "mixup": 0.5,
-    "mixup_beta": 32.0,
-}
-OFF = config_lib.get_config("table", 0).data.augment.to_dict()
-
-
-class Numbered:
-    """Images of one grey value, their index; box 0 is a crowd, box 1 has no area."""
-
-    labels = LabelMap(ids=(1, 2), names=("a", "b"))
-
-    def __init__(self, length, *, size=(20, 30), num_boxes=5):
-        self._length = length
-        self._size = size
-        self._num_boxes = num_boxes
-
-    def __len__(self):
-        return self._length
-
-    def image(self, i):
-        return np.full((*self._size, 3), i, np.uint8)
-
-    def annotations(self, i):
-        n = self._num_boxes
-        boxes = np.tile(np.array([2, 4, 12, 24], np.float32), (n, 1))
-        boxes[:, 1] += np.arange(n)
-        boxes[1:2, 2] = boxes[1:2, 0]
-        return Annotations(
-            image_id=100 + i,
-            height=self._size[0],
-            width=self._size[1],
-            boxes=boxes,
-            classes=np.arange(n) % 2,
-            is_crowd=np.arange(n) == 0,
-            area=np.full((n,), 100.0),
-        )
-
-
-def shapes(**changes):
-    settings = {
-        "split": "train",
-        "seed": 0,
-        "num_images": 24,
-        "image_size": (48, 64),
-        "num_classes": 4,
-        "imbalance": 1.0,
-        "min_objects": 0,
-        "max_objects": 4,
-        "min_size": 0.2,
-        "max_size": 0.5,
-        "clutter": 0.2,
-        "overlap": 0.1,
-    }
-    return Shapes(**(settings | changes))
-
-
-DRAWN_AND_MIXED = [(shapes(), OFF), (stream.Counted(), ON)]
-
-
-def train(source, **changes):
-    settings = {
-        "image_size": (64, 64),
-        "batch_size": 5,
-        "resize": "letterbox",
-        "pad_colour": (124.0, 116.0, 104.0),
-        "max_boxes": 4,
-        "flip": True,
-        "jitter": (0.5, 1.6),
-        "min_visible": 0.0,
-        "augment": OFF,
-        "seed": 7,
-        "num_threads": 2,
-        "shard": (0, 1),
-    }
-    return pipeline.train_batches(source, **(settings | changes))
-
-
-def evaluate(source, **changes):
-    settings = {
-        "image_size": (64, 64),
-        "batch_size": 5,
-        "resize": "letterbox",
-        "pad_colour": (124.0, 116.0, 104.0),
-        "max_boxes": 4,
-        "num_threads": 2,
-        "shard": (0, 1),
-    }
-    return list(pipeline.eval_batches(source, **(settings | changes)))
-
-
-def take(batches, count):
-    return list(itertools.islice(batches, count))
-
-
-def assert_same(some, others):
-    for one, other in zip(some, others, strict=True):
-        for x, y in zip(one, other, strict=True):
-            np.testing.assert_array_equal(x, y)
+from efdet_jax.structures import BACKGROUND, IGNORED
 
 
 def test_a_batch_has_the_promised_shapes_and_types():
@@ -135,93 +32,9 @@ def test_a_batch_has_the_promised_shapes_and_types():
     assert (batch.boxes[~padding][:, 2:] > batch.boxes[~padding][:, :2]).all()
 
 
-@pytest.mark.parametrize("num_threads", [0, 1, 4])
-@pytest.mark.parametrize(("source", "augment"), DRAWN_AND_MIXED)
-def test_the_seed_alone_decides_the_batches(source, augment, num_threads):
-    one = train(source, augment=augment)
-    other = train(source, augment=augment, num_threads=num_threads)
-    assert_same(take(one, 6), take(other, 6))
-
-
-def test_the_default_stream_is_to_the_bit_what_was_recorded():
-    recorded = np.load(pathlib.Path(__file__).parents[1] / "goldens" / "stream.npz")
-    for number, batch in enumerate(stream.default_batches()):
-        for name, array in batch._asdict().items():
-            np.testing.assert_array_equal(array, recorded[f"{number}/{name}"])
-
-
-def test_another_seed_gives_other_batches():
-    orders = [
-        np.concatenate([b.image_index for b in take(train(Numbered(20), seed=s), 4)])
-        for s in (0, 1)
-    ]
-    assert (orders[0] != orders[1]).any()
-
-
-@pytest.mark.parametrize("num_threads", [0, 2])
-@pytest.mark.parametrize(("source", "augment"), DRAWN_AND_MIXED)
-def test_a_restored_iterator_continues_with_exactly_the_next_batch(
-    source, augment, num_threads
-):
-    batches = train(source, augment=augment, num_threads=num_threads)
-    take(batches, 3)
-    state = json.dumps(batches.get_state())
-    expected = take(batches, 3)
-    restored = train(source, augment=augment, num_threads=num_threads)
-    restored.set_state(json.loads(state))
-    assert_same(expected, take(restored, 3))
-
-
-def test_every_epoch_shows_each_image_once_in_a_new_order():
-    batches = take(train(Numbered(20)), 12)
-    epochs = np.concatenate([b.image_index for b in batches]).reshape(3, 20)
-    for epoch in epochs:
-        assert sorted(epoch.tolist()) == list(range(20))
-    assert (epochs[0] != epochs[1]).any()
-    assert (epochs[1] != epochs[2]).any()
-
-
-@pytest.mark.parametrize("num_threads", [0, 2])
-def test_images_repeat_as_told_and_exactly_so_after_a_stop(num_threads):
-    repeats = np.array([0.5] * 6 + [3.0] * 3)  # 12 images an epoch
-    settings = {"repeats": repeats, "num_threads": num_threads, "batch_size": 4}
-    batches = train(Numbered(9), **settings)
-    seen = np.concatenate([b.image_index for b in take(batches, 3)])
-    counts = np.bincount(seen, minlength=9)
-    assert counts[:6].sum() == 3
-    assert counts[6:].tolist() == [3, 3, 3]
-    state = json.dumps(batches.get_state())
-    expected = take(batches, 6)
-    restored = train(Numbered(9), **settings)
-    restored.set_state(json.loads(state))
-    assert_same(expected, take(restored, 6))
-
-
-def test_hosts_share_a_stream_with_repeats():
-    settings = {"repeats": np.linspace(0.5, 2.5, 24)}
-    whole = take(train(shapes(), batch_size=6, **settings), 8)
-    parts = [
-        take(train(shapes(), batch_size=3, shard=(i, 2), **settings), 8) for i in (0, 1)
-    ]
-    for batch, first, second in zip(whole, *parts, strict=True):
-        np.testing.assert_array_equal(batch.image[0::2], first.image)
-        np.testing.assert_array_equal(batch.image[1::2], second.image)
-
-
 def test_epochs_show_an_image_flipped_and_scaled_anew():
     batches = take(train(shapes(num_images=1, min_objects=1), batch_size=1), 6)
     assert len({b.boxes.tobytes() for b in batches}) == 6
-
-
-@pytest.mark.parametrize(("source", "augment"), DRAWN_AND_MIXED)
-def test_hosts_share_the_batch_that_one_host_would_see(source, augment):
-    given = {"source": source, "augment": augment}
-    whole = take(train(**given, batch_size=6), 3)
-    parts = [take(train(**given, batch_size=3, shard=(i, 2)), 3) for i in (0, 1)]
-    for batch, first, second in zip(whole, *parts, strict=True):
-        np.testing.assert_array_equal(batch.image[0::2], first.image)
-        np.testing.assert_array_equal(batch.image[1::2], second.image)
-        np.testing.assert_array_equal(batch.boxes[1::2], second.boxes)
 
 
 def test_whatever_happens_to_images_boxes_are_within_them_and_have_area():
@@ -250,7 +63,17 @@ def test_a_source_smaller_than_a_batch_is_repeated_within_it():
 
 def test_crowds_and_boxes_without_area_are_not_learnt():
     batch = next(train(Numbered(3), jitter=(1.0, 1.0), max_boxes=9))
-    assert ((batch.classes != BACKGROUND).sum(axis=1) == 3).all()
+    assert ((batch.classes >= 0).sum(axis=1) == 3).all()
+    assert (batch.classes[:, 3] == IGNORED).all()
+    assert (batch.classes[:, 4:] == BACKGROUND).all()
+
+
+def test_objects_come_before_crowds_where_there_is_no_room():
+    settings = {"jitter": (1.0, 1.0), "flip": False, "batch_size": 1}
+    for max_boxes, crowds in ((2, 0), (3, 0), (4, 1)):
+        batch = next(train(Numbered(1), max_boxes=max_boxes, **settings))
+        assert (batch.classes == IGNORED).sum() == crowds
+        assert (batch.classes >= 0).sum() == min(max_boxes, 3)
 
 
 def test_too_many_boxes_leave_a_random_choice():

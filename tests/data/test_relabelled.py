@@ -37,6 +37,8 @@ VOC_TO_COCO = {
 class Boxes:
     """One image with a box for each of the classes given."""
 
+    flaws = ()
+
     def __init__(self, labels, classes):
         self.labels = labels
         self._classes = np.array(classes, np.int32)

@@ -16,6 +16,7 @@ class Scene:
     """One grey image with boxes, the last of which is on top."""
 
     labels = contiguous({1: "cat", 2: "dog"})
+    flaws = ()
 
     def __init__(self, boxes):
         self.boxes = np.array(boxes, np.float64).reshape(-1, 4)

@@ -41,7 +41,7 @@ def folder(tmp_path):
 
 def test_bccd_is_read_as_its_readme_counts_it(shared):
     root = shared / "data" / "bccd" / "BCCD"
-    sources = {split: Voc(root, split) for split in ("train", "val", "test")}
+    sources = {split: Voc.of_split(root, split) for split in ("train", "val", "test")}
     assert [len(source) for source in sources.values()] == [205, 87, 72]
     names = ("Platelets", "RBC", "WBC")
     assert all(s.labels == ((1, 2, 3), names) for s in sources.values())
@@ -60,8 +60,8 @@ def test_voc_and_coco_files_of_the_same_objects_agree(shared, tmp_path):
     (tmp_path / "ImageSets" / "Main").mkdir(parents=True)
     stems = sorted(path.stem for path in (data / "images").glob("*.jpg"))
     (tmp_path / "ImageSets" / "Main" / "all.txt").write_text("\n".join(stems))
-    voc = Voc(tmp_path, "all")
-    of_coco = {coco._image_path(i).name: i for i in range(len(coco))}
+    voc = Voc.of_split(tmp_path, "all")
+    of_coco = {coco.title(i).rpartition("/")[2]: i for i in range(len(coco))}
     for i, stem in enumerate(stems):
         ours, theirs = voc.annotations(i), coco.annotations(of_coco[f"{stem}.jpg"])
         # That COCO file was exported without turning 1-based corners into 0-based.
@@ -84,14 +84,14 @@ def test_corners_are_counted_from_one_and_the_last_pixel_belongs(folder):
         thing(corners=(0, 0, 4.5, 4)),
     ]
     (folder / "Annotations" / "a.xml").write_text(xml(*objects))
-    found = Voc(folder, "train").annotations(0)
+    found = Voc.of_split(folder, "train").annotations(0)
     assert found.boxes.tolist() == [[1, 0, 20, 30], [6, 4, 7, 5], [0, 0, 4, 4.5]]
     assert found.area.tolist() == [570, 1, 18]
     assert found.image_id == "a"
 
 
 def test_all_splits_have_the_classes_of_the_whole_folder(folder):
-    train, val = (Voc(folder, split) for split in ("train", "val"))
+    train, val = (Voc.of_split(folder, split) for split in ("train", "val"))
     assert train.labels == val.labels == ((1, 2), ("cat", "dog"))
     assert train.annotations(0).classes.tolist() == [1]
     assert val.annotations(0).classes.tolist() == [0]
@@ -101,7 +101,7 @@ def test_the_name_of_a_part_is_not_a_class(folder):
     part = "<part><name>head</name></part>"
     person = thing("person").replace("</object>", f"{part}</object>")
     (folder / "Annotations" / "a.xml").write_text(xml(person))
-    assert Voc(folder, "train").labels.names == ("cat", "person")
+    assert Voc.of_split(folder, "train").labels.names == ("cat", "person")
 
 
 def test_difficult_objects_are_neither_rewarded_nor_punished(folder):
@@ -109,13 +109,13 @@ def test_difficult_objects_are_neither_rewarded_nor_punished(folder):
     (folder / "Annotations" / "a.xml").write_text(
         xml(*(thing(difficult=mark) for mark in marks))
     )
-    found = Voc(folder, "train").annotations(0)
+    found = Voc.of_split(folder, "train").annotations(0)
     assert found.is_crowd.tolist() == [False, False, True]
 
 
 def test_images_of_any_extension_and_xml_without_size_or_objects(folder):
     (folder / "Annotations" / "b.xml").write_text(xml(size=""))
-    source = Voc(folder, "val")
+    source = Voc.of_split(folder, "val")
     found = source.annotations(0)
     assert (found.height, found.width) == (20, 30)
     assert found.boxes.shape == (0, 4)
@@ -125,11 +125,11 @@ def test_images_of_any_extension_and_xml_without_size_or_objects(folder):
 def test_the_file_name_counts_where_the_stem_has_no_image(folder):
     (folder / "JPEGImages" / "a.jpg").rename(folder / "JPEGImages" / "other.jpg")
     (folder / "Annotations" / "a.xml").write_text(xml(file_name="other.jpg"))
-    assert Voc(folder, "train").image(0).shape == (20, 30, 3)
+    assert Voc.of_split(folder, "train").image(0).shape == (20, 30, 3)
 
 
 def test_a_pickled_source_gives_the_same(folder):
-    source = Voc(folder, "train")
+    source = Voc.of_split(folder, "train")
     copy = pickle.loads(pickle.dumps(source))
     for a, b in zip(source.annotations(0), copy.annotations(0), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -137,18 +137,47 @@ def test_a_pickled_source_gives_the_same(folder):
 
 def test_mistakes_are_named(folder):
     with pytest.raises(UsageError, match=r"'test'; those that exist: train, val"):
-        Voc(folder, "test")
+        Voc.of_split(folder, "test")
     with pytest.raises(UsageError, match="exist: none"):
-        Voc(folder / "nowhere", "test")
+        Voc.of_split(folder / "nowhere", "test")
     (folder / "Annotations" / "a.xml").write_text(xml(thing(corners="1x34")))
-    with pytest.raises(UsageError, match=r"a\.xml: is no VOC .* 'x'"):
-        Voc(folder, "val")
+    with pytest.raises(UsageError, match=r"a\.xml, object 1: has no number .* 'x'"):
+        Voc.of_split(folder, "val")
     (folder / "Annotations" / "a.xml").write_text("<annotation>")
     with pytest.raises(UsageError, match=r"a\.xml: is no VOC"):
-        Voc(folder, "val")
+        Voc.of_split(folder, "val")
     (folder / "Annotations" / "a.xml").unlink()
-    with pytest.raises(UsageError, match=r"lists 'a', but Annotations/a\.xml"):
-        Voc(folder, "train")
+    with pytest.raises(UsageError, match=r"Annotations: has no a\.xml"):
+        Voc.of_split(folder, "train")
     (folder / "JPEGImages" / "b.png").unlink()
     with pytest.raises(UsageError, match="has no image 'b'"):
-        Voc(folder, "val")
+        Voc.of_split(folder, "val")
+
+
+def test_an_object_that_is_no_box_is_left_out_and_told(folder):
+    objects = [thing(corners=(1, 2, 3, 4)), thing(corners=(9, 2, 3, 4)), thing("dog")]
+    (folder / "Annotations" / "a.xml").write_text(xml(*objects))
+    source = Voc.of_split(folder, "train")
+    assert source.annotations(0).classes.tolist() == [0, 1]
+    (flaw,) = source.flaws
+    assert flaw.place.endswith("a.xml, object 2")
+    assert Voc.of_split(folder, "val").flaws == ()
+
+
+def test_an_object_without_a_box_or_a_name_is_named(folder):
+    path = folder / "Annotations" / "a.xml"
+    for broken, complaint in (
+        ("<object><name>cat</name></object>", "object 2: has no number bndbox/xmin"),
+        (thing(""), "object 2: has no name"),
+    ):
+        path.write_text(xml(thing(), broken))
+        with pytest.raises(UsageError, match=complaint):
+            Voc.of_split(folder, "train")
+
+
+def test_xml_files_and_images_may_be_in_one_folder_without_lists(folder):
+    for path in (folder / "JPEGImages").iterdir():
+        path.rename(folder / "Annotations" / path.name)
+    source = Voc(folder / "Annotations", folder / "Annotations")
+    assert [source.annotations(i).image_id for i in range(len(source))] == ["a", "b"]
+    assert source.image(1).shape == (20, 30, 3)

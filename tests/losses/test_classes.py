@@ -90,7 +90,8 @@ def test_balanced_cross_entropy_of_one_half_is_half_the_cross_entropy():
 def test_gradients_are_finite_differences(name):
     logits, is_present = problem(images=2, anchors=6, share=0.3)
     loss_fn, names = CLASS_LOSSES[name]
-    settings = {name: SETTINGS[name] for name in names}
+    known = SETTINGS | {"is_counted": jnp.ones((2, 6, 1), bool)}
+    settings = {name: known[name] for name in names}
     total = lambda x: jnp.sum(loss_fn(x, is_present, **settings))  # noqa: E731
     gradient = jax.grad(total)(logits)
     step = 1e-5
@@ -121,6 +122,7 @@ def kept_by_sorting(losses, is_present, ratio):
 def test_ohem_keeps_objects_and_the_hardest_others_of_each_image(seed, ratio):
     logits, is_present = problem(seed)
     settings = {"negatives_per_positive": ratio, "label_smoothing": 0.0}
+    settings["is_counted"] = jnp.ones((*logits.shape[:2], 1), bool)
     found = jax.jit(functools.partial(ohem_loss, **settings))(logits, is_present)
     losses = in_float64(logits, is_present, weight=(1, 1), gamma=0.0, smoothing=0.0)
     kept = kept_by_sorting(losses, np.asarray(is_present), ratio)
@@ -130,7 +132,11 @@ def test_ohem_keeps_objects_and_the_hardest_others_of_each_image(seed, ratio):
 def test_ohem_keeps_the_first_of_equals():
     is_present = jnp.zeros((1, 9, 2), bool).at[0, 4, 1].set(True)
     found = ohem_loss(
-        jnp.zeros((1, 9, 2)), is_present, negatives_per_positive=3, label_smoothing=0.0
+        jnp.zeros((1, 9, 2)),
+        is_present,
+        is_counted=jnp.ones((1, 9, 1), bool),
+        negatives_per_positive=3,
+        label_smoothing=0.0,
     )
     kept = np.flatnonzero(found[0].sum(axis=1))
     np.testing.assert_array_equal(kept, [0, 1, 2, 4])
@@ -140,6 +146,7 @@ def test_ohem_learns_nothing_from_an_image_without_objects():
     logits, is_present = problem(images=2)
     is_present = is_present.at[1].set(False)
     settings = {"negatives_per_positive": 3.0, "label_smoothing": 0.0}
+    settings["is_counted"] = jnp.ones((*logits.shape[:2], 1), bool)
     total = lambda x: jnp.sum(ohem_loss(x, is_present, **settings))  # noqa: E731
     gradient = jax.grad(total)(logits)
     assert (gradient[0] != 0).any()

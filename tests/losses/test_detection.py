@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from oracles import loss_terms, recorded
 
-from efdet_jax.losses import detection_loss, l2_loss
+from efdet_jax.loss_shares import CLASS_KEYS
+from efdet_jax.losses import class_losses, detection_loss, l2_loss
 from efdet_jax.losses.boxes import huber_loss, smooth_l1_loss
 from efdet_jax.losses.classes import CLASS_LOSSES, focal_loss
-from efdet_jax.structures import BACKGROUND, Outputs, Targets
+from efdet_jax.structures import BACKGROUND, IGNORED, Outputs, Targets
 
 FOCAL = {"alpha": 0.25, "gamma": 1.5, "label_smoothing": 0.0}
 BOXES = {"box_loss": "huber", "delta": 0.1, "box_weight": 50.0}
@@ -103,6 +104,24 @@ def test_the_loss_equals_a_loop_over_single_numbers(smoothing, gamma):
         delta=0.1,
     )
     check_total(detection_loss(outputs, targets, **knobs), *expected)
+
+
+@pytest.mark.parametrize("name", list(CLASS_LOSSES))
+def test_what_is_ignored_loses_nothing_and_the_rest_as_if_it_were_not_there(name):
+    outputs, targets = problem(images=1, anchors=60)
+    rng = np.random.default_rng(1)
+    is_ignored = (targets.classes == BACKGROUND) & (rng.random((1, 60)) < 0.4)
+    knobs = {**KNOBS, "class_loss": name, "label_smoothing": 0.1}
+    knobs = {key: knobs[key] for key in knobs if key in CLASS_KEYS}
+    classes = jnp.where(is_ignored, IGNORED, targets.classes)
+    found = class_losses(outputs.class_logits, classes, **knobs)
+    assert is_ignored.sum() > 2
+    assert (found[is_ignored] == 0).all()
+    rest = np.flatnonzero(~is_ignored[0])
+    expected = class_losses(
+        outputs.class_logits[:, rest], targets.classes[:, rest], **knobs
+    )
+    np.testing.assert_array_equal(found[:, rest], expected)
 
 
 def test_an_anchor_weighs_what_the_class_of_its_object_weighs():

@@ -134,7 +134,7 @@ LABELS = (
 
 def labels(reference: Path) -> Iterator[Row]:
     """Classes and codes of all anchors for the ground truth of nine images."""
-    run = jax.jit(functools.partial(assign, match_iou=0.5))
+    run = jax.jit(functools.partial(assign, match_iou=0.5, ignore_coverage=2.0))
     classes, codes = {}, {}
     recording = np.load(reference / "automl/labels.npz")
     for case in LABELS:

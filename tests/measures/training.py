@@ -61,7 +61,7 @@ def effdet(reference: Path) -> Iterator[Row]:
     path = present(reference / f"effdet/{stem}.pth")
     variables = weights.import_weights(path, config)
     classes = np.where(truth["a_cls"] > 0, truth["a_cls"] - 1, BACKGROUND)
-    targets = jax.jit(functools.partial(assign, match_iou=config.assign.match_iou))(
+    targets = jax.jit(functools.partial(assign, **config.assign.to_dict()))(
         truth["anchors_yxyx"], truth["a_bbox_yxyx"], classes.astype(np.int32)
     )
     image = normalise(inputs["image_u8_nhwc"], **config.normalise)

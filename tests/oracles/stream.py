@@ -53,8 +53,10 @@ def default_batches(**changes):
         "jitter": config.data.jitter,
         "min_visible": config.data.min_visible,
         "augment": config.data.augment.to_dict(),
+        "max_broken": 0.0,
         "seed": 3,
         "num_threads": 0,
+        "num_workers": 0,
         "shard": (0, 1),
     }
     batches = pipeline.train_batches(Counted(), **(settings | changes))

@@ -10,7 +10,7 @@ from efdet_jax.data.augment import geometry, mixing
 from efdet_jax.data.augment.colour import colour_jitter
 from efdet_jax.data.augment.example import Example, load
 from efdet_jax.data.augment.geometry import Frame
-from efdet_jax.data.source import Source
+from efdet_jax.data.sound import Sound
 
 _CROP, _COLOUR, _MOSAIC, _MIXUP = range(1, 5)
 """Options that have random numbers of their own, so that none shifts another's."""
@@ -37,7 +37,7 @@ def augmented(
     image_index: int,
     rng: np.random.Generator,
     *,
-    source: Source,
+    source: Sound,
     frame: Frame,
     flip: bool,
     options: Options,
@@ -83,7 +83,7 @@ def _prepared(
     image_index: int,
     rng: np.random.Generator,
     *,
-    source: Source,
+    source: Sound,
     flip: bool,
     min_visible: float,
     options: Options,
@@ -118,7 +118,7 @@ def _chance(
 
 
 def _others(
-    source: Source, rng: np.random.Generator, count: int
+    source: Sound, rng: np.random.Generator, count: int
 ) -> list[tuple[int, np.random.Generator]]:
     """Returns other images by index, each with random numbers of its own."""
     indices = rng.integers(len(source), size=count)

@@ -8,6 +8,7 @@ from jaxtyping import Float, UInt8
 from efdet_jax.data import transforms
 from efdet_jax.data.augment.example import Example
 from efdet_jax.data.transforms import Colour, Placement, Size
+from efdet_jax.structures import IGNORED
 
 _ROUNDING = 1e-4
 """Allowed in the share of a box that is visible, so that a whole box stays whole."""
@@ -140,7 +141,9 @@ def reframe(
     """
     left = _areas(boxes) / (_areas(example.boxes) * (zoom[0] * zoom[1]))
     visible = example.visible * left
-    kept = transforms.has_area(boxes) & (visible >= min_visible - _ROUNDING)
+    # A crowd of which little is left is still no background.
+    is_enough = (visible >= min_visible - _ROUNDING) | (example.classes == IGNORED)
+    kept = transforms.has_area(boxes) & is_enough
     return example._replace(
         image=image,
         boxes=boxes[kept],

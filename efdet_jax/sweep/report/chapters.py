@@ -3,27 +3,19 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
+from efdet_jax.pages.page import Chapter
+from efdet_jax.pages.tables import Table
 from efdet_jax.sweep.report.curves import COSTS, Curve
 from efdet_jax.sweep.report.efficiency import COMPOUND, Gain, gains
 from efdet_jax.sweep.report.forecast import CONFIDENCE, Forecast, Study
 from efdet_jax.sweep.report.pareto import on_front
 from efdet_jax.sweep.report.power_law import PowerLaw, asymptote_range
 from efdet_jax.sweep.report.runs import FINISHED, Run
-from efdet_jax.sweep.report.tables import Table
 
 _LEVEL = f"{CONFIDENCE:.0%}"
-
-
-class Chapter(NamedTuple):
-    """A title, what there is to say, and the numbers."""
-
-    title: str
-    sentences: tuple[str, ...]
-    table: Table | None
 
 
 def points_chapter(

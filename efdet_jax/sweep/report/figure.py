@@ -1,6 +1,5 @@
 """The metric against what it costs, drawn for a paper and for a screen."""
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -11,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter
 
+from efdet_jax.pages.images import Images, encode
 from efdet_jax.sweep.report.curves import Curve, Point, column, having
 from efdet_jax.sweep.report.forecast import CONFIDENCE, Outlook
 from efdet_jax.sweep.report.labelling import Label, label_points
@@ -32,14 +32,6 @@ COST_NAMES = {
 """What a field of a point is called on an axis."""
 
 _FONT = {"font.size": 9, "axes.titlesize": 10, "svg.hashsalt": "efdet_jax"}
-
-
-class Images(NamedTuple):
-    """One figure in two formats."""
-
-    png: bytes
-    svg: str
-    """The element alone, without the XML prolog."""
 
 
 class _Style(NamedTuple):
@@ -95,7 +87,7 @@ def draw(
         renderer = canvas.get_renderer()
         box = legend.get_window_extent(renderer)
         label_points(axes, renderer, labels, obstacles=[box])
-        return _encode(figure, canvas)
+        return encode(figure, canvas)
 
 
 def _draw_points(
@@ -196,13 +188,3 @@ def _name(axes: Axes, metric: str, cost_name: str, note: str, *, has_law: bool) 
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="best", frameon=False)
-
-
-def _encode(figure: Figure, canvas: FigureCanvasAgg) -> Images:
-    png, svg = io.BytesIO(), io.StringIO()
-    canvas.print_png(png)
-    # Without a date, two reports of the same trials are the same bytes.
-    metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    figure.savefig(svg, format="svg", metadata=metadata)
-    text = svg.getvalue()
-    return Images(png.getvalue(), text[text.index("<svg") :])

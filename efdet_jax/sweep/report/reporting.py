@@ -4,10 +4,11 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 from efdet_jax.errors import UsageError
-from efdet_jax.sweep.report import chapters, figure, page, records
+from efdet_jax.pages import page
+from efdet_jax.pages.images import Images
+from efdet_jax.sweep.report import chapters, figure, records
 from efdet_jax.sweep.report.curves import COSTS, Curve, make_curves
 from efdet_jax.sweep.report.dashboards import UNBENT, write_dashboards
-from efdet_jax.sweep.report.figure import Images
 from efdet_jax.sweep.report.forecast import Study, study
 from efdet_jax.sweep.report.published import PUBLISHED
 from efdet_jax.sweep.report.runs import FINISHED, Run, choose_metric, read_runs
@@ -94,7 +95,7 @@ def _images(
 
 def _chapters(
     curves: Sequence[Curve], studies: Sequence[Study], runs: Sequence[Run], metric: str
-) -> list[chapters.Chapter]:
+) -> list[page.Chapter]:
     told = [
         chapters.points_chapter(curves, runs, metric),
         chapters.laws_chapter(studies, metric),

@@ -7,6 +7,7 @@ from efdet_jax import config as config_lib
 from efdet_jax.data.augment.chain import Options, augmented
 from efdet_jax.data.augment.geometry import Frame
 from efdet_jax.data.labels import LabelMap
+from efdet_jax.data.sound import Sound
 from efdet_jax.structures import Annotations
 
 OFF = Options(**config_lib.get_config("table", 0).data.augment.to_dict())
@@ -47,7 +48,7 @@ def augment(options, *, seed=0, source=None, index=0):
         index,
         # As Grain has it.
         np.random.Generator(np.random.Philox(seed)),
-        source=source or Counting(),
+        source=Sound(source or Counting(), max_broken=0.0),
         frame=Frame((32, 32), "letterbox", (0.5, 1.5), (0.0, 0.0, 0.0), 0.0),
         flip=True,
         options=options,
@@ -131,8 +132,8 @@ def test_the_images_of_a_mosaic_are_flipped_each_for_itself():
         """Dark on the left, bright on the right."""
 
         def image(self, i):
-            image = np.zeros((32, 32, 3), np.uint8)
-            image[:, 16:] = 255
+            image = np.zeros((30, 40, 3), np.uint8)
+            image[:, 20:] = 255
             return image
 
     flips = set()
@@ -140,7 +141,7 @@ def test_the_images_of_a_mosaic_are_flipped_each_for_itself():
         example = augmented(
             0,
             np.random.Generator(np.random.Philox(seed)),
-            source=Halves(),
+            source=Sound(Halves(), max_broken=0.0),
             frame=Frame((32, 32), "letterbox", (0.5, 0.5), (9.0, 9.0, 9.0), 0.0),
             flip=True,
             options=OFF._replace(mosaic=1.0),

@@ -2,7 +2,7 @@ import csv
 import io
 import math
 
-from efdet_jax.sweep.report import tables
+from efdet_jax.pages import tables
 from efdet_jax.sweep.report.curves import Curve, Point
 from efdet_jax.sweep.report.records import points_csv, trials_csv
 from efdet_jax.sweep.report.runs import Run

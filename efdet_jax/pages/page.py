@@ -1,22 +1,41 @@
-"""The report as Markdown, and as one page that needs nothing else."""
+"""A report as Markdown, and as one page that needs nothing else."""
 
 import html
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from efdet_jax.sweep.report import tables
-from efdet_jax.sweep.report.chapters import Chapter
+from efdet_jax.pages import tables
+from efdet_jax.pages.tables import Table
+
+
+class Chapter(NamedTuple):
+    """A title, what there is to say, the numbers, and pictures."""
+
+    title: str
+    sentences: tuple[str, ...]
+    table: Table | None
+    pictures: tuple[tuple[str, str], ...] = ()
+    """For pages alone: what each shows, and its HTML element."""
+
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff;
        max-width: 64rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
+h2 { overflow-wrap: anywhere; }
 figure { margin: 1rem 0; } svg { width: 100%; height: auto; max-width: 54rem; }
+.pictures { display: grid; gap: 1rem;
+            grid-template-columns: repeat(auto-fill, minmax(19rem, 1fr)); }
+.pictures figure { margin: 0; } .pictures img { width: 100%; height: auto; }
+.pictures figure:has(svg) { grid-column: 1 / -1; }
+figcaption { font-size: 13px; color: #555; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 14px;
         font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .7rem; text-align: left; border-bottom: 1px solid #e4e4e4;
-         white-space: nowrap; }
+         vertical-align: top; white-space: pre-line; }
 th { border-bottom: 2px solid #999; } .n { text-align: right; }
+th, td:first-child, .n { white-space: nowrap; }
 """
 
 
@@ -58,5 +77,15 @@ def _section(chapter: Chapter) -> str:
     table = tables.to_html(chapter.table) if chapter.table else ""
     return (
         f"<section>\n<h2>{html.escape(chapter.title)}</h2>\n{sentences}"
-        f'<div class="scroll">{table}</div>\n</section>\n'
+        f'<div class="scroll">{table}</div>\n{_pictures(chapter)}</section>\n'
     )
+
+
+def _pictures(chapter: Chapter) -> str:
+    if not chapter.pictures:
+        return ""
+    shown = "".join(
+        f"<figure>{element}<figcaption>{html.escape(caption)}</figcaption></figure>\n"
+        for caption, element in chapter.pictures
+    )
+    return f'<div class="pictures">\n{shown}</div>\n'

@@ -1,0 +1,1 @@
+"""Looking at a data set before a network does: what is in it, and what is wrong."""
