@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from efdet_jax.inspection.coverage import MATCH_IOU
 from efdet_jax.pages.images import encode
@@ -73,6 +74,10 @@ def _histogram(axes: Axes, values: np.ndarray, label: str, *, log: bool) -> None
     low, high = float(known.min()), float(known.max())
     if log:
         axes.set_xscale("log")
+        # By default a span of less than a decade is labelled until words overlap.
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
         bins = np.geomspace(low * 0.99, high * 1.01, 31)
     else:
         whole = np.issubdtype(known.dtype, np.integer)

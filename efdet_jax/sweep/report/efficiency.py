@@ -114,7 +114,7 @@ def _gain(point: Point, rivals: Sequence[Curve]) -> Gain | None:
 
 
 def _reaches(curve: Curve, cost: float) -> bool:
-    return _costs(curve)[0] <= cost <= _largest(curve) * (1 + NEAR)
+    return bool(_costs(curve)[0] <= cost <= _largest(curve) * (1 + NEAR))
 
 
 def _largest(curve: Curve) -> float:
