@@ -155,8 +155,6 @@ def fitted(
         example.image.shape[:2],
         output_size=image_size,
         resize=resize,
-        scale_factor=1.0,
-        crop=(0.0, 0.0),
     )
     return example._replace(
         image=transforms.place_image(

@@ -67,14 +67,14 @@ def place(
     *,
     output_size: Size,
     resize: str,
-    scale_factor: float,
-    crop: tuple[float, float],
+    scale_factor: float = 1.0,
+    crop: tuple[float, float] = (0.0, 0.0),
 ) -> Placement:
     """Decides how an image of some size becomes an input of another.
 
     The image is resized for `scale_factor` times the output size. Where it is then
     larger than the output it is cropped, where it is smaller it lies at the upper left.
-    With a factor of 1 this is what evaluation sees.
+    Without factor and crop this is what evaluation sees.
 
     Args:
       image_size: of the image.

@@ -120,8 +120,6 @@ def boxes_in_input(
             (each.height, each.width),
             output_size=image_size,
             resize=resize,
-            scale_factor=1.0,
-            crop=(0.0, 0.0),
         )
         placed.append(each.boxes[kept] * np.tile(placement.scale, 2))
     return np.concatenate(placed)

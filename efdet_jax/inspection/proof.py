@@ -47,8 +47,6 @@ def prove(
             (each.height, each.width),
             output_size=image_size,
             resize=resize,
-            scale_factor=1.0,
-            crop=(0.0, 0.0),
         )
         in_input = each.boxes[is_found] * np.tile(placement.scale, 2)
         boxes = to_image_pixels(

@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from oracles.forms import WRITERS, Pictured, by_title, in_order
+from oracles.forms import WRITERS, by_title, in_order, pictured_voc100
 
-from efdet_jax.data.coco import Coco
 from efdet_jax.data.datasets import open_source
 from efdet_jax.metrics import coco_figures
 
@@ -13,18 +12,7 @@ SHAPES = {"num_train": 1, "num_val": 1}
 
 @pytest.fixture(scope="module")
 def voc100(shared):
-    """The photographs of voc100 with the boxes of its COCO file."""
-    folder = shared / "data" / "voc100"
-    coco = Coco(
-        folder / "annotations_coco" / "instances_default.json", folder / "images"
-    )
-    pictured = []
-    for i in range(len(coco)):
-        each = coco.annotations(i)
-        names = [coco.labels.names[class_] for class_ in each.classes]
-        objects = list(zip(names, each.boxes.tolist(), strict=True))
-        pictured.append(Pictured(coco.title(i), each.height, each.width, objects))
-    return pictured, sorted(coco.labels.names)
+    return pictured_voc100(shared)
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from efdet_jax.data.coco import Coco
+
 
 class Pictured(NamedTuple):
     """An image file with its objects."""
@@ -19,6 +21,21 @@ class Pictured(NamedTuple):
     @property
     def stem(self):
         return os.path.splitext(os.path.basename(self.path))[0]
+
+
+def pictured_voc100(shared):
+    """The photographs of voc100 with the boxes of its COCO file, and all names."""
+    folder = shared / "data" / "voc100"
+    coco = Coco(
+        folder / "annotations_coco" / "instances_default.json", folder / "images"
+    )
+    pictured = []
+    for i in range(len(coco)):
+        each = coco.annotations(i)
+        names = [coco.labels.names[class_] for class_ in each.classes]
+        objects = list(zip(names, each.boxes.tolist(), strict=True))
+        pictured.append(Pictured(coco.title(i), each.height, each.width, objects))
+    return pictured, sorted(coco.labels.names)
 
 
 def write_coco(folder, pictured, names):
