@@ -44,9 +44,7 @@ def draw_comparison(
       found_classes: their classes.
       names: of the classes.
     """
-    factor = max(1, -(-_SMALLEST_SIDE // min(image.shape[:2])))
-    size = (image.shape[1] * factor, image.shape[0] * factor)
-    large = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
+    large, factor = _enlarged(image)
     left, right = large.copy(), large.copy()
     for box, class_ in zip(boxes, classes, strict=True):
         if class_ >= 0:
@@ -76,9 +74,7 @@ def draw_objects(
       names: of the classes.
       anchors: to be drawn.
     """
-    factor = max(1, -(-_SMALLEST_SIDE // min(image.shape[:2])))
-    size = (image.shape[1] * factor, image.shape[0] * factor)
-    large = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
+    large, factor = _enlarged(image)
     for y0, x0, y1, x1 in np.round(anchors * factor).astype(int).tolist():
         cv2.rectangle(large, (x0, y0), (x1, y1), _ANCHOR_COLOUR, 1)
     for box, class_ in zip(boxes, classes, strict=True):
@@ -98,10 +94,7 @@ def draw_class(image: Picture, truth: str, found: str, *, is_right: bool) -> Pic
       found: name of the class found, and its score.
       is_right: colours the latter.
     """
-    factor = max(1, -(-_SMALLEST_SIDE // min(image.shape[:2])))
-    large = cv2.resize(
-        image, None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST
-    )
+    large, _ = _enlarged(image)
     font, size = cv2.FONT_HERSHEY_SIMPLEX, min(large.shape[:2]) / 600
     line = round(40 * size)
     strip = np.zeros((2 * line + line // 2, large.shape[1], 3), np.uint8)
@@ -118,6 +111,13 @@ def class_colour(class_: int) -> tuple[int, int, int]:
     hue = class_ * golden_ratio % 1.0
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.75, 1.0)
     return int(255 * red), int(255 * green), int(255 * blue)
+
+
+def _enlarged(image: Picture) -> tuple[Picture, int]:
+    """Returns an image in which labels have room, and by what it was multiplied."""
+    factor = max(1, -(-_SMALLEST_SIDE // min(image.shape[:2])))
+    size = (image.shape[1] * factor, image.shape[0] * factor)
+    return cv2.resize(image, size, interpolation=cv2.INTER_NEAREST), factor
 
 
 def _draw_box(

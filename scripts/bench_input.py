@@ -1,6 +1,7 @@
 """Times the input pipeline alone, beside tf.data doing the same.
 
 python scripts/bench_input.py [--images=1024] [--threads=2] [--seconds=6] [--rounds=7]
+    [--workers=0]
 
 VGA JPEG files with eight boxes each become scale-jittered, mirrored 512 x 512 uint8
 batches of 16 with boxes. Both are measured in turns; medians over the rounds.

@@ -76,38 +76,32 @@ def shapes(**changes):
 DRAWN_AND_MIXED = [(shapes(), OFF), (stream.Counted(), ON)]
 
 
+SETTINGS = {
+    "image_size": (64, 64),
+    "batch_size": 5,
+    "resize": "letterbox",
+    "pad_colour": (124.0, 116.0, 104.0),
+    "max_boxes": 4,
+    "num_threads": 2,
+    "num_workers": 0,
+    "shard": (0, 1),
+}
+
+
 def train(source, **changes):
-    settings = {
-        "image_size": (64, 64),
-        "batch_size": 5,
-        "resize": "letterbox",
-        "pad_colour": (124.0, 116.0, 104.0),
-        "max_boxes": 4,
+    settings = SETTINGS | {
         "flip": True,
         "jitter": (0.5, 1.6),
         "min_visible": 0.0,
         "augment": OFF,
         "max_broken": 0.0,
         "seed": 7,
-        "num_threads": 2,
-        "num_workers": 0,
-        "shard": (0, 1),
     }
     return pipeline.train_batches(source, **(settings | changes))
 
 
 def evaluate(source, **changes):
-    settings = {
-        "image_size": (64, 64),
-        "batch_size": 5,
-        "resize": "letterbox",
-        "pad_colour": (124.0, 116.0, 104.0),
-        "max_boxes": 4,
-        "num_threads": 2,
-        "num_workers": 0,
-        "shard": (0, 1),
-    }
-    return list(pipeline.eval_batches(source, **(settings | changes)))
+    return list(pipeline.eval_batches(source, **(SETTINGS | changes)))
 
 
 def take(batches, count):

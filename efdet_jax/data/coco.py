@@ -10,7 +10,13 @@ import numpy as np
 from etils import epath
 from jaxtyping import Bool, Float, Int, UInt8
 
-from efdet_jax.data.files import decode_image, image_size, path_inside, read_bytes
+from efdet_jax.data.files import (
+    decode_image,
+    image_size,
+    path_inside,
+    read_bytes,
+    stated_side,
+)
 from efdet_jax.data.flaws import Flaw, is_box
 from efdet_jax.data.labels import LabelMap, contiguous
 from efdet_jax.errors import UsageError
@@ -144,7 +150,7 @@ def _read(path: epath.Path, folder: epath.Path) -> tuple[LabelMap, _Columns]:
         paths=paths,
         sizes=np.array(
             [
-                [_side(image.get(key)) for key in ("height", "width")]
+                [stated_side(_number(image.get(key))) for key in ("height", "width")]
                 for image in images
             ],
             np.int64,
@@ -288,9 +294,3 @@ def _number(value: object) -> float:
         return float(value)
     except OverflowError:
         return math.inf
-
-
-def _side(value: object) -> int:
-    """Returns an image's stated height or width, 0 if it is none."""
-    number = _number(value)
-    return int(number) if 1 <= number < 2**31 else 0

@@ -65,13 +65,18 @@ def path_inside(folder: epath.Path, name: object, *, where: str) -> epath.Path:
     """
     if not isinstance(name, str) or not name.strip() or "\0" in name:
         raise UsageError(f"{where}: {name!r} is no file name; correct it")
-    windows = pathlib.PureWindowsPath(name)
-    if windows.drive or windows.root or ".." in windows.parts:
+    if not is_inside(name):
         raise UsageError(
             f"{where}: {name!r} leads out of the folder {folder}; name files relative"
             " to the folder and inside of it"
         )
-    return folder.joinpath(*windows.parts)
+    return folder.joinpath(*pathlib.PureWindowsPath(name).parts)
+
+
+def is_inside(name: str) -> bool:
+    """Says whether a path, with anybody's separators, stays in the folder it is of."""
+    windows = pathlib.PureWindowsPath(name)
+    return not (windows.drive or windows.root or ".." in windows.parts)
 
 
 def decode_image(encoded: bytes, *, name: str) -> UInt8[np.ndarray, "h w 3"]:
@@ -113,6 +118,11 @@ def _is_cut(jpeg: bytes) -> bool:
     Neither marker can be met within the picture, where 0xFF is followed by 0.
     """
     return jpeg.rfind(_JPEG_END) < jpeg.rfind(_JPEG_SCAN)
+
+
+def stated_side(number: float) -> int:
+    """Returns a height or width that a data set states, 0 if it can be none."""
+    return int(number) if 1 <= number < 2**31 else 0
 
 
 def image_size(encoded: bytes, *, name: str) -> tuple[int, int]:

@@ -99,14 +99,13 @@ def eval_batches(
     """
 
     def load(position: int) -> _Example:
+        blank = np.zeros((*image_size, 3), np.uint8)
         if position >= len(source):
-            blank = np.zeros((*image_size, 3), np.uint8)
             return _Example(blank, np.int32(BACKGROUND), np.int32(-1))
         try:
             image, annotations = read_sound(source, position)
         except UsageError as error:
             _LOG.warning("%s; scored as a blank image", error)
-            blank = np.zeros((*image_size, 3), np.uint8)
             class_ = source.annotations(position).classes[0]
             return _Example(blank, np.int32(class_), np.int32(position))
         crop = crops.central_crop(

@@ -54,9 +54,8 @@ def train_batches(
 
     Boxes that a cut leaves too little of are dropped. An image with more than
     `max_boxes` objects shows a random choice of them; crowd regions take the rows that
-    objects leave. `Batch.scale` leaves
-    the crop's offset out, so it maps sizes back but not positions; where images are
-    mixed it is that of `image_index`.
+    objects leave. `Batch.scale` leaves the crop's offset out, so it maps sizes back but
+    not positions; where images are mixed it is that of `image_index`.
 
     Args:
       source: the images, at least one; may be fewer than a batch.
@@ -186,27 +185,28 @@ def _scored(
     max_boxes: int,
 ) -> _Row:
     """Loads an image as evaluation sees it; a blank one beyond the end."""
-    blank = Example(
-        image=np.zeros((*image_size, 3), np.uint8),
-        boxes=np.zeros((0, 4), np.float32),
-        classes=np.zeros((0,), np.int32),
-        visible=np.zeros((0,), np.float32),
-        scale=np.ones(2),
-    )
     if position >= len(source):
-        return _padded(blank, np.zeros(0, int), image_index=-1, max_boxes=max_boxes)
+        return _blank(image_size, image_index=-1, max_boxes=max_boxes)
     try:
         example = as_example(read_sound(source, position))
     except UsageError as error:
         _LOG.warning("%s; scored as an image in which nothing is found", error)
-        return _padded(
-            blank, np.zeros(0, int), image_index=position, max_boxes=max_boxes
-        )
+        return _blank(image_size, image_index=position, max_boxes=max_boxes)
     example = fitted(
         example, image_size=image_size, resize=resize, pad_colour=pad_colour
     )
     objects = np.flatnonzero(example.classes != IGNORED)[:max_boxes]
     return _padded(example, objects, image_index=position, max_boxes=max_boxes)
+
+
+def _blank(image_size: tuple[int, int], *, image_index: int, max_boxes: int) -> _Row:
+    return _Row(
+        image=np.zeros((*image_size, 3), np.uint8),
+        boxes=np.zeros((max_boxes, 4), np.float32),
+        classes=np.full((max_boxes,), BACKGROUND, np.int32),
+        image_index=np.int32(image_index),
+        scale=np.ones(2, np.float32),
+    )
 
 
 def _padded(

@@ -53,12 +53,12 @@ class Sound:
           source: the data set.
           max_broken: the share of its images that may be broken.
         """
-        self.source = source
+        self._source = source
         self._max_broken = max_broken
         self._broken: dict[int, str] = {}
 
     def __len__(self) -> int:
-        return len(self.source)
+        return len(self._source)
 
     def next_sound(self, i: int) -> SoundImage:
         """Returns image `i` or, if it is broken, the first sound one after it.
@@ -69,7 +69,7 @@ class Sound:
         for step in range(len(self)):
             index = (i + step) % len(self)
             try:
-                return read_sound(self.source, index)
+                return read_sound(self._source, index)
             except UsageError as error:
                 self._report(index, str(error))
         raise UsageError(f"all {len(self)} images are broken; check the data set")

@@ -8,7 +8,13 @@ import numpy as np
 from etils import epath
 from jaxtyping import Float, UInt8
 
-from efdet_jax.data.files import decode_image, image_size, read_bytes, read_text
+from efdet_jax.data.files import (
+    decode_image,
+    image_size,
+    read_bytes,
+    read_text,
+    stated_side,
+)
 from efdet_jax.data.flaws import Flaw, is_box
 from efdet_jax.data.labels import contiguous
 from efdet_jax.errors import UsageError
@@ -198,7 +204,7 @@ def _side(root: ET.Element, side: str) -> int:
         number = float(root.findtext(f"size/{side}") or 0)
     except ValueError:
         return 0
-    return int(number) if 1 <= number < 2**31 else 0
+    return stated_side(number)
 
 
 def _find_images(folder: epath.Path, names: Mapping[str, str]) -> dict[str, epath.Path]:

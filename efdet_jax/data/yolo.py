@@ -1,6 +1,5 @@
 """YOLO folders, read in place: Ultralytics' data.yaml and darknet's obj.data."""
 
-import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +11,7 @@ from jaxtyping import Float, Int, UInt8
 from efdet_jax.data.files import (
     decode_image,
     image_size,
+    is_inside,
     path_inside,
     read_bytes,
     read_text,
@@ -178,13 +178,8 @@ def _read_yaml(path: epath.Path) -> _Layout:
         tuple(map(str, names)),
         splits,
         # Written for another machine more often than not.
-        roots=(str(root), "") if isinstance(root, str) and _is_inside(root) else ("",),
+        roots=(str(root), "") if isinstance(root, str) and is_inside(root) else ("",),
     )
-
-
-def _is_inside(name: str) -> bool:
-    windows = pathlib.PureWindowsPath(name)
-    return not (windows.drive or windows.root or ".." in windows.parts)
 
 
 def _read_obj_data(path: epath.Path) -> _Layout:

@@ -1,12 +1,16 @@
 """Which objects the anchors can answer for, and which anchors would do better."""
 
 import itertools
+import math
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from efdet_jax.anchors import anchor_grid, feature_sizes
+from efdet_jax.data.transforms import has_area, place
+from efdet_jax.structures import Annotations
 
 MATCH_IOU = 0.5
 """From which an anchor is given an object; an object that no anchor overlaps so much
@@ -26,6 +30,20 @@ class Advice(NamedTuple):
     aspect_ratios: tuple[float, ...]
     share: float
     """Of the objects that they match."""
+
+
+def boxes_in_input(
+    annotations: Collection[Annotations], image_size: tuple[int, int], resize: str
+) -> Float[np.ndarray, "n 4"]:
+    """Returns all objects that have an area, in pixels of the network's input."""
+    placed = [np.zeros((0, 4))]
+    for each in annotations:
+        kept = has_area(each.boxes) & ~each.is_crowd
+        placement = place(
+            (each.height, each.width), output_size=image_size, resize=resize
+        )
+        placed.append(each.boxes[kept] * np.tile(placement.scale, 2))
+    return np.concatenate(placed)
 
 
 def best_iou(
@@ -64,6 +82,15 @@ def best_iou(
     return best
 
 
+def share_matched(overlap: Float[np.ndarray, " n"]) -> float:
+    """Returns the share of objects with an anchor of `MATCH_IOU`; NaN without any.
+
+    Args:
+      overlap: of `best_iou`.
+    """
+    return float(np.mean(overlap >= MATCH_IOU)) if len(overlap) else math.nan
+
+
 def advise(
     boxes: Float[np.ndarray, "n 4"],
     image_size: tuple[int, int],
@@ -94,9 +121,8 @@ def advise(
             octaves=octaves,
             aspect_ratios=ratios,
         )
-        matched = float(np.mean(overlap >= MATCH_IOU))
         # Of those that match as many, the anchors that overlap them most.
-        if (matched, float(np.mean(overlap))) > fit:
-            best = Advice(scale, ratios, matched)
-            fit = (matched, float(np.mean(overlap)))
+        found = (share_matched(overlap), float(np.mean(overlap)))
+        if found > fit:
+            best, fit = Advice(scale, ratios, found[0]), found
     return best if best and best.share >= share + WORTH else None

@@ -1,6 +1,6 @@
 """What is wrong with a data set, or worth knowing, by what was found of its images."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
@@ -90,12 +90,13 @@ def _strange_boxes(records: Collection[Record]) -> list[Finding]:
         if record.annotations is None:
             continue
         boxes = record.annotations.boxes
+        is_outside = _is_outside(record.annotations)
         reach = _reach(record.annotations)
         rows = np.round(boxes, 2)
         is_again = _is_again(np.column_stack([rows, record.annotations.classes]))
         kinds = (
-            (outside, _is_outside(record.annotations)),
-            (beyond, (reach > _BEYOND) & ~_is_outside(record.annotations)),
+            (outside, is_outside),
+            (beyond, (reach > _BEYOND) & ~is_outside),
             (tiny, (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) <= _TINY),
             (twice, is_again),
         )
@@ -187,13 +188,13 @@ def _strange_files(records: Collection[Record]) -> list[Finding]:
 
 
 def _absent_classes(records: Collection[Record], labels: LabelMap) -> list[Finding]:
-    counts = Counter(
-        int(class_)
+    present = {
+        class_
         for record in records
         if record.annotations is not None
-        for class_ in record.annotations.classes
-    )
-    places = tuple(name for i, name in enumerate(labels.names) if not counts[i])
+        for class_ in record.annotations.classes.tolist()
+    }
+    places = tuple(name for i, name in enumerate(labels.names) if i not in present)
     return [
         Finding(
             LOOK,

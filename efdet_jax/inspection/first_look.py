@@ -1,7 +1,6 @@
 """What every training run looks at before its first step: seconds, not minutes."""
 
 import logging
-import math
 import time
 from collections.abc import Collection
 
@@ -10,9 +9,13 @@ from ml_collections import ConfigDict
 
 from efdet_jax.data.source import Source
 from efdet_jax.errors import UsageError
-from efdet_jax.inspection.coverage import MATCH_IOU, best_iou
+from efdet_jax.inspection.coverage import (
+    MATCH_IOU,
+    best_iou,
+    boxes_in_input,
+    share_matched,
+)
 from efdet_jax.inspection.findings import NOTE, find
-from efdet_jax.inspection.inspecting import boxes_in_input
 from efdet_jax.inspection.proof import prove
 from efdet_jax.inspection.survey import Record
 
@@ -70,7 +73,7 @@ def first_look(source: Source, config: ConfigDict, *, name: str) -> None:
         levels=tuple(config.model.levels),
         **config.model.anchors.to_dict(),
     )
-    matched = float(np.mean(overlap >= MATCH_IOU)) if len(overlap) else math.nan
+    matched = share_matched(overlap)
     if matched < _FEW_MATCHED:
         _LOG.warning(
             "%s: anchors overlap only %.0f%% of the boxes by IoU %s; "

@@ -4,7 +4,6 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 from ml_collections import ConfigDict
 
 from efdet_jax.anchors import anchor_grid
@@ -14,14 +13,19 @@ from efdet_jax.data.labels import LabelMap
 from efdet_jax.data.pipeline import fitted
 from efdet_jax.data.sound import read_sound
 from efdet_jax.data.source import Source
-from efdet_jax.data.transforms import has_area, place
-from efdet_jax.inspection.coverage import MATCH_IOU, Advice, advise, best_iou
+from efdet_jax.inspection.coverage import (
+    Advice,
+    advise,
+    best_iou,
+    boxes_in_input,
+    share_matched,
+)
 from efdet_jax.inspection.findings import MEND, NOTE, Finding, find
 from efdet_jax.inspection.histograms import Numbers
 from efdet_jax.inspection.proof import Proof, prove
 from efdet_jax.inspection.survey import Record, survey
 from efdet_jax.pictures import Picture, draw_objects
-from efdet_jax.structures import BACKGROUND, Annotations
+from efdet_jax.structures import BACKGROUND
 from efdet_jax.targets import assign
 
 _PICTURES, _SUSPECTS = 12, 4
@@ -45,8 +49,8 @@ class Inspection(NamedTuple):
     @property
     def is_sound(self) -> bool:
         """Says that nothing must be mended."""
-        proven = np.isnan(self.proof.ap) or not self.proof.wrong_classes
-        return bool(proven) and all(f.gravity != MEND for f in self.findings)
+        is_proven = not self.proof.wrong_classes
+        return is_proven and all(f.gravity != MEND for f in self.findings)
 
 
 def inspect(title: str, source: Source, config: ConfigDict) -> Inspection:
@@ -71,7 +75,7 @@ def inspect(title: str, source: Source, config: ConfigDict) -> Inspection:
     anchors = config.model.anchors.to_dict()
     levels = tuple(config.model.levels)
     overlap = best_iou(boxes, image_size, levels=levels, **anchors)
-    matched = float(np.mean(overlap >= MATCH_IOU)) if len(overlap) else np.nan
+    matched = share_matched(overlap)
     sides = boxes[:, 2:] - boxes[:, :2]
     return Inspection(
         title=title,
@@ -107,22 +111,6 @@ def inspect(title: str, source: Source, config: ConfigDict) -> Inspection:
         else None,
         pictures=_drawn(source, _chosen(records, findings), config),
     )
-
-
-def boxes_in_input(
-    annotations: Collection[Annotations], image_size: tuple[int, int], resize: str
-) -> Float[np.ndarray, "n 4"]:
-    """Returns all objects that have an area, in pixels of the network's input."""
-    placed = [np.zeros((0, 4))]
-    for each in annotations:
-        kept = has_area(each.boxes) & ~each.is_crowd
-        placement = place(
-            (each.height, each.width),
-            output_size=image_size,
-            resize=resize,
-        )
-        placed.append(each.boxes[kept] * np.tile(placement.scale, 2))
-    return np.concatenate(placed)
 
 
 def _chosen(records: Collection[Record], findings: Sequence[Finding]) -> list[int]:

@@ -37,11 +37,9 @@ def survey(
     """
 
     def record(i: int) -> Record:
+        annotations = None
         try:
             annotations = source.annotations(i)
-        except UsageError as error:
-            return Record(i, source.title(i), None, None, str(error))
-        try:
             image, _ = read_sound(source, i)
             seen = look(source.encoded(i), image)
         except UsageError as error:

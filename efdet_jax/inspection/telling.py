@@ -1,6 +1,5 @@
 """What was found of data sets, in sentences and tables."""
 
-import html
 import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -37,7 +36,7 @@ def chapters(inspection: Inspection) -> list[Chapter]:
             ),
             None,
             tuple(
-                (caption, picture_element(picture, html.escape(caption, quote=True)))
+                (caption, picture_element(picture, caption))
                 for caption, picture in inspection.pictures
             ),
         ),

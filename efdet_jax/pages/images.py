@@ -1,6 +1,7 @@
 """Figures as files and as elements of a page."""
 
 import base64
+import html
 import io
 from typing import NamedTuple
 
@@ -35,8 +36,8 @@ def picture_element(picture: UInt8[np.ndarray, "h w 3"], alt: str) -> str:
 
     Args:
       picture: RGB.
-      alt: what it shows; plain words.
+      alt: what it shows.
     """
     jpeg = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
     data = base64.b64encode(jpeg.tobytes()).decode()
-    return f'<img alt="{alt}" src="data:image/jpeg;base64,{data}">'
+    return f'<img alt="{html.escape(alt)}" src="data:image/jpeg;base64,{data}">'

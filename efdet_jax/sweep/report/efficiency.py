@@ -91,13 +91,9 @@ def _gain(point: Point, rivals: Sequence[Curve]) -> Gain | None:
     rivals = [r for r in rivals if r.points and _reaches(r, at)]
     if not rivals:
         return None
-    values = [interpolate(_costs(r), _values(r), min(at, _largest(r))) for r in rivals]
+    values = [_along(rival, _values(rival), at) for rival in rivals]
     best = int(np.argmax(values))
-    error = interpolate(
-        _costs(rivals[best]),
-        _errors(rivals[best].points),
-        min(at, _largest(rivals[best])),
-    )
+    error = _along(rivals[best], _errors(rivals[best].points), at)
     needed = [cost_to_reach(_costs(r), _values(r), point.mean) for r in rivals]
     # One that gets there is cheaper than one that never was seen to.
     cost, bound = min(needed, key=lambda found: (found[1] == ">", found[0]))
@@ -115,6 +111,11 @@ def _gain(point: Point, rivals: Sequence[Curve]) -> Gain | None:
 
 def _reaches(curve: Curve, cost: float) -> bool:
     return bool(_costs(curve)[0] <= cost <= _largest(curve) * (1 + NEAR))
+
+
+def _along(curve: Curve, values: Float[np.ndarray, " p"], cost: float) -> float:
+    """Returns a value at a cost that the curve reaches."""
+    return interpolate(_costs(curve), values, min(cost, _largest(curve)))
 
 
 def _largest(curve: Curve) -> float:
