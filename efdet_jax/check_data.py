@@ -12,7 +12,7 @@ from absl import flags
 from efdet_jax import command
 from efdet_jax.config import get_config
 from efdet_jax.errors import UsageError
-from efdet_jax.memory import use_huge_pages
+from efdet_jax.memory import keep_memory
 
 _SOME_FAULT = 1
 
@@ -81,5 +81,5 @@ def _prepare(out: pathlib.Path) -> None:
 
 
 if __name__ == "__main__":
-    use_huge_pages(sys.orig_argv)
+    keep_memory(sys.orig_argv)
     sys.exit(main(sys.argv))

@@ -14,9 +14,9 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict
 
-from efdet_jax import command
+from efdet_jax import caches, command
 from efdet_jax.journal import prepare_workdir
-from efdet_jax.memory import use_huge_pages
+from efdet_jax.memory import keep_memory
 
 
 def main(argv: list[str]) -> int:
@@ -46,6 +46,7 @@ def _train_or_score(words: list[str], options: flags.FlagValues) -> int:
     if options.print_config:
         sys.stdout.write(_describe(config) + "\n")
         return 0
+    caches.keep_compiled_programs()
     name = command.config_path(options).stem
     workdir = prepare_workdir(options.workdir or f"runs/{name}")
     logging.basicConfig(format="%(message)s")
@@ -94,5 +95,5 @@ def _table(
 
 
 if __name__ == "__main__":
-    use_huge_pages(sys.orig_argv)
+    keep_memory(sys.orig_argv)
     sys.exit(main(sys.argv))

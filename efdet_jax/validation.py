@@ -15,14 +15,16 @@ from efdet_jax.errors import UsageError
 from efdet_jax.losses.boxes import BOX_LOSSES
 from efdet_jax.losses.classes import CLASS_LOSSES
 from efdet_jax.losses.weighting import WEIGHTINGS
-from efdet_jax.models.depthwise import PADDINGS
+from efdet_jax.models.activations import ACTIVATIONS
 from efdet_jax.models.detector import BACKBONES
 from efdet_jax.models.efficientnet import FEATURE_LEVELS
 from efdet_jax.models.fusion import CHOICES as FUSIONS
-from efdet_jax.models.layers import ACTIVATIONS, CONVS, NORMS
+from efdet_jax.models.layers import CONVS
 from efdet_jax.models.necks import NECKS
+from efdet_jax.models.norms import NORMS
 from efdet_jax.models.pyramid import COARSE
 from efdet_jax.models.resnet import STAGES, STEMS
+from efdet_jax.models.windows import PADDINGS
 from efdet_jax.optim import DIRECTIONS, SCHEDULES
 from efdet_jax.postprocess import CANDIDATES, CLIPS, METHODS
 

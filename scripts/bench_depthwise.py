@@ -16,7 +16,7 @@ import numpy as np
 from jax import lax
 from jax import numpy as jnp
 
-from efdet_jax.memory import use_huge_pages
+from efdet_jax.memory import keep_memory
 from efdet_jax.models.depthwise import depthwise_conv
 
 SHAPES = (  # height = width, channels, window, stride
@@ -81,5 +81,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    use_huge_pages(sys.orig_argv)
+    keep_memory(sys.orig_argv)
     main()

@@ -19,7 +19,7 @@ from jax import numpy as jnp
 from ml_collections import ConfigDict
 
 from efdet_jax import assemble, comparisons
-from efdet_jax.memory import use_huge_pages
+from efdet_jax.memory import keep_memory
 from efdet_jax.models.initial import initial_variables
 
 TURNS = {"necks": 31, "detectors": 7}
@@ -73,7 +73,7 @@ def medians(
 
 def main() -> None:
     """Prints the table that the first argument names."""
-    use_huge_pages(sys.orig_argv)
+    keep_memory(sys.orig_argv)
     table = sys.argv[1]
     configs = {"necks": necks, "detectors": detectors}[table]()
     rows = {name: prepared(config) for name, config in configs.items()}

@@ -13,7 +13,7 @@ import tempfile
 from ml_collections import ConfigDict
 
 from efdet_jax import comparisons, recipes
-from efdet_jax.memory import use_huge_pages
+from efdet_jax.memory import keep_memory
 from efdet_jax.train import train
 
 ENOUGH = 0.9
@@ -51,7 +51,7 @@ def detectors() -> dict[str, ConfigDict]:
 
 def main() -> None:
     """Prints the table that the first argument names."""
-    use_huge_pages(sys.orig_argv)
+    keep_memory(sys.orig_argv)
     configs = {"necks": necks, "detectors": detectors}[sys.argv[1]]()
     print("| | steps | AP | AP50 | seconds |\n|---|---|---|---|---|", flush=True)
     worst = 1.0

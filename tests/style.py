@@ -2,7 +2,9 @@
 
 import functools
 
-from efdet_jax.models.layers import BatchNorm, SeparableConv, Style, silu
+from efdet_jax.models.activations import silu
+from efdet_jax.models.layers import SeparableConv, Style
+from efdet_jax.models.norms import BatchNorm
 
 STYLE = Style(
     norm=functools.partial(BatchNorm, momentum=0.99, epsilon=1e-3, frozen=False),

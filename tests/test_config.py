@@ -17,7 +17,7 @@ from efdet_jax.losses import class_weights, detection_loss, smoothed_cross_entro
 from efdet_jax.models.classifier import Classifier
 from efdet_jax.models.detector import BACKBONES, Detector, normalise
 from efdet_jax.models.heads import Head
-from efdet_jax.models.layers import BatchNorm
+from efdet_jax.models.norms import BatchNorm
 from efdet_jax.models.pyramid import Neck
 from efdet_jax.recipes import get_small_config
 from efdet_jax.validation import (

@@ -4,10 +4,17 @@ A logit answers one question on its own, whether this class is at this anchor. N
 every answer is no, and easily found. The losses differ in what they do about that.
 """
 
+import functools
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
+
+from efdet_jax.kernels import focal as kernels
+from efdet_jax.kernels import library
+
+Pair = tuple[Float[Array, "*s"], Float[Array, "*s"]]
 
 
 def cross_entropy(
@@ -66,8 +73,35 @@ def focal_loss(
       gamma: 0 gives that; larger values mute what is easy.
       label_smoothing: of `cross_entropy`.
     """
-    opposite, losses = _surprises(logits, is_present, label_smoothing)
-    return jnp.where(is_present, alpha, 1 - alpha) * jnp.exp(-gamma * opposite) * losses
+
+    def plain(logits: Float[Array, "*s"]) -> Float[Array, "*s"]:
+        opposite, losses = _surprises(logits, is_present, label_smoothing)
+        weights = jnp.where(is_present, alpha, 1 - alpha)
+        return weights * jnp.exp(-gamma * opposite) * losses
+
+    if not library.are_usable(logits):
+        return plain(logits)
+
+    def with_slope(logits: Float[Array, "*s"]) -> Pair:
+        return jax.jvp(plain, (logits,), (jnp.ones_like(logits),))
+
+    @jax.custom_jvp
+    def either(logits: Float[Array, "*s"]) -> Pair:
+        settings = {"alpha": alpha, "gamma": gamma, "label_smoothing": label_smoothing}
+        return kernels.focal(logits, is_present, **settings)
+
+    @jax.custom_jvp
+    def loss(logits: Float[Array, "*s"]) -> Float[Array, "*s"]:
+        return either(logits)[0]
+
+    def derivative(primals: tuple, tangents: tuple) -> Pair:
+        losses, slope = either(*primals)
+        return losses, slope * tangents[0]
+
+    loss.defjvp(derivative)
+    # Only second derivatives take this way.
+    either.defjvp(functools.partial(jax.jvp, with_slope))
+    return loss(logits)
 
 
 def ohem_loss(

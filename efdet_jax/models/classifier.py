@@ -11,15 +11,15 @@ from flax import linen as nn
 from jax import numpy as jnp
 from jaxtyping import Array, Float
 
+from efdet_jax.models.activations import ACTIVATIONS
 from efdet_jax.models.efficientnet import FEATURE_LEVELS, EfficientNet, round_filters
 from efdet_jax.models.layers import (
-    ACTIVATIONS,
-    BatchNorm,
     Feature,
     Pointwise,
     SeparableConv,
     Style,
 )
+from efdet_jax.models.norms import BatchNorm
 from efdet_jax.models.sections import Section, network_arguments
 
 HEAD_FILTERS = 1280
@@ -45,7 +45,8 @@ class ClassHead(nn.Module):
     def __call__(self, x: Feature, *, train: bool) -> Float[Array, "b k"]:
         """Returns the logits of every class for the coarsest feature."""
         x = Pointwise(self.filters, use_bias=False, name="conv")(x)
-        x = self.style.activation(self.style.norm(name="bn")(x, train=train))
+        norm = self.style.norm(name="bn")
+        x = norm(x, train=train, activation=self.style.activation)
         means = jnp.mean(x, axis=(1, 2))
         means = nn.Dropout(self.dropout, deterministic=not train)(means)
         return Pointwise(self.num_classes, use_bias=True, name="predict")(means)
@@ -62,7 +63,7 @@ class Classifier(nn.Module):
       backbone: `EfficientNet`'s arguments, and the `batch_norm` of every layer.
       dropout: see `ClassHead`.
       activation: a key of `layers.ACTIVATIONS`.
-      padding: one of `depthwise.PADDINGS`.
+      padding: one of `windows.PADDINGS`.
       frozen: see `Detector`; with a frozen backbone the head alone learns.
       dtype: of activations; parameters, statistics and logits stay float32.
     """

@@ -10,9 +10,11 @@ from flax import linen as nn
 from jax import numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
+from efdet_jax.models.activations import ACTIVATIONS
 from efdet_jax.models.efficientnet import EfficientNet
 from efdet_jax.models.heads import Head
-from efdet_jax.models.layers import ACTIVATIONS, CONVS, NORMS, Style
+from efdet_jax.models.layers import CONVS, Style
+from efdet_jax.models.norms import NORMS
 from efdet_jax.models.pyramid import Neck
 from efdet_jax.models.resnet import ResNet
 from efdet_jax.models.sections import Section, network_arguments
@@ -54,7 +56,7 @@ class Detector(nn.Module):
       norm: a key of `layers.NORMS`, for neck and heads.
       batch_norm: `layers.BatchNorm`'s arguments, in neck and heads.
       activation: a key of `layers.ACTIVATIONS`.
-      padding: one of `depthwise.PADDINGS`.
+      padding: one of `windows.PADDINGS`.
       conv_bias: see `layers.Style`.
       frozen: what training leaves as it is. `backbone`: its parameters and statistics,
         and it drops no paths. `batch_norm`: every BatchNorm's statistics; it normalises

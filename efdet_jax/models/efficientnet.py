@@ -20,6 +20,7 @@ from efdet_jax.models.layers import (
     Style,
     drop_path,
 )
+from efdet_jax.models.normed import normed_conv, normed_depthwise
 
 
 class Stage(NamedTuple):
@@ -92,12 +93,18 @@ class Block(nn.Module):
         """Returns the block's image, with a shortcut where the shape allows one."""
         stage, inputs, c = self.stage, x, x.shape[-1]
         norm, activation = self.style.norm, self.style.activation
+        expand_norm = None
         if stage.expand != 1:
             x = Pointwise(c * stage.expand, use_bias=False, name="expand")(x)
-            x = activation(norm(name="expand_bn")(x, train=train))
-        padding = self.style.padding
-        x = Depthwise(stage.window, stage.stride, padding, name="depthwise")(x)
-        x = activation(norm(name="depthwise_bn")(x, train=train))
+            expand_norm = norm(name="expand_bn")
+        x = normed_depthwise(
+            x,
+            expand_norm,
+            Depthwise(stage.window, stage.stride, self.style.padding, name="depthwise"),
+            norm(name="depthwise_bn"),
+            activation,
+            train=train,
+        )
         if self.squeeze_excite:
             # A quarter of the block's input, not of its expanded width.
             x = SqueezeExcite(max(1, c // 4), activation, name="se")(x)
@@ -133,8 +140,13 @@ class EfficientNet(nn.Module):
     def __call__(self, x: Image, *, train: bool) -> dict[int, Feature]:
         """Returns {2: C2, … 5: C5}, each the last image before the next stride."""
         stem = round_filters(STEM_FILTERS, 1.0 if self.lite else self.width)
-        x = Conv(stem, 3, 2, self.style.padding, use_bias=False, name="stem")(x)
-        x = self.style.activation(self.style.norm(name="stem_bn")(x, train=train))
+        x = normed_conv(
+            x,
+            Conv(stem, 3, 2, self.style.padding, use_bias=False, name="stem"),
+            self.style.norm(name="stem_bn"),
+            self.style.activation,
+            train=train,
+        )
         features = {}
         plan = block_plan(self.width, self.depth, lite=self.lite)
         for index, (stage, level) in enumerate(plan):

@@ -40,8 +40,8 @@ class Head(nn.Module):
         predictions = []
         for level, x in sorted(features.items()):
             for i, conv in enumerate(convs):
-                x = style.norm(name=f"bn_{i}_p{level}")(conv(x), train=train)
-                x = style.activation(x)
+                norm = style.norm(name=f"bn_{i}_p{level}")
+                x = norm(conv(x), train=train, activation=style.activation)
             b, h, w, _ = x.shape
             cells = h * w * self.num_anchors
             predictions.append(predict(x).reshape(b, cells, self.values_per_anchor))

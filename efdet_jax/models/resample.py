@@ -5,7 +5,7 @@ import functools
 import jax
 from jax import numpy as jnp
 
-from efdet_jax.models.depthwise import Image, Resized, spread_windows, windows
+from efdet_jax.models.windows import Image, Resized, spread_windows, windows
 
 
 def shrink(x: Image, target: tuple[int, int], padding: str) -> Resized:
@@ -28,7 +28,7 @@ def shrink(x: Image, target: tuple[int, int], padding: str) -> Resized:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
 def max_pool(x: Image, window: int, stride: int, padding: str) -> Resized:
-    """Returns the maximum of every window; `padding` is one of `depthwise.PADDINGS`.
+    """Returns the maximum of every window; `padding` is one of `windows.PADDINGS`.
 
     Written, with its gradient, as shifted views: the gradient of XLA's own window
     maximum is a serial scatter on CPU. Where a maximum is attained more than once, as

@@ -13,6 +13,7 @@ from jax import lax
 from jax import numpy as jnp
 
 from efdet_jax.models.layers import Conv, Feature, Image, Pointwise, Style
+from efdet_jax.models.normed import normed_conv
 from efdet_jax.models.resample import max_pool
 
 STAGES: dict[int, tuple[int, int, int, int]] = {
@@ -87,9 +88,9 @@ class Block(nn.Module):
         """Returns the block's image; a shortcut to another shape is convolved."""
         norm, activation = self.style.norm, self.style.activation
         y = Pointwise(self.filters, use_bias=False, name="conv_1")(x)
-        y = activation(norm(name="conv_1_bn")(y, train=train))
+        y = norm(name="conv_1_bn")(y, train=train, activation=activation)
         y = _conv(self.filters, 3, self.stride, self.style, "conv_2")(y)
-        y = activation(norm(name="conv_2_bn")(y, train=train))
+        y = norm(name="conv_2_bn")(y, train=train, activation=activation)
         y = Pointwise(EXPANSION * self.filters, use_bias=False, name="conv_3")(y)
         y = norm(name="conv_3_bn")(y, train=train)
         if x.shape != y.shape:
@@ -120,9 +121,13 @@ class ResNet(nn.Module):
     def __call__(self, x: Image, *, train: bool) -> dict[int, Feature]:
         """Returns {2: C2, … 5: C5}, each the last image before the next stride."""
         for name, filters, window, stride in STEMS[self.variant]:
-            x = _conv(filters, window, stride, self.style, name)(x)
-            norm = self.style.norm(name=f"{name}_bn")
-            x = self.style.activation(norm(x, train=train))
+            x = normed_conv(
+                x,
+                _conv(filters, window, stride, self.style, name),
+                self.style.norm(name=f"{name}_bn"),
+                self.style.activation,
+                train=train,
+            )
         x = max_pool(x, 3, 2, self.style.padding)
         features = {}
         for index, (filters, stride, level) in enumerate(block_plan(self.depth)):

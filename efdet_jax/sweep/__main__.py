@@ -16,7 +16,7 @@ from absl import flags
 
 from efdet_jax import command
 from efdet_jax.errors import UsageError
-from efdet_jax.memory import use_huge_pages
+from efdet_jax.memory import keep_memory
 from efdet_jax.sweep.board import table
 from efdet_jax.sweep.launchers.choosing import LAUNCHERS, create
 from efdet_jax.sweep.loading import load_trials
@@ -98,5 +98,5 @@ def _report(workdirs: list[Path], options: flags.FlagValues) -> str:
 
 
 if __name__ == "__main__":
-    use_huge_pages(sys.orig_argv)
+    keep_memory(sys.orig_argv)
     sys.exit(main(sys.argv))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from efdet_jax.errors import UsageError
-from efdet_jax.memory import use_huge_pages
+from efdet_jax.memory import keep_memory
 from efdet_jax.replacing import replace_text
 from efdet_jax.sweep import lease
 
@@ -85,7 +85,7 @@ def _run(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    use_huge_pages(sys.orig_argv)
+    keep_memory(sys.orig_argv)
     _folder = Path(sys.argv[1])
     os.environ.setdefault(
         "JAX_COMPILATION_CACHE_DIR",

@@ -67,9 +67,10 @@ def photo(data: Path) -> Iterator[Row]:
     yield Row(f"{what}, scores", against, float(distance), 1.0, "", 0.08)
 
 
-def voc100(data: Path) -> Iterator[Row]:
-    """AP on 100 images of VOC."""
+def voc100(data: Path, *, dtype: str) -> Iterator[Row]:
+    """AP on 100 images of VOC, computed in a dtype."""
     config = experiment()
+    config.model.dtype = dtype
     config.init_from = str(present(data / FILE))
     config.data.val = f"{present(data / 'voc100')},default"
     config.data.num_threads = 2
@@ -79,5 +80,5 @@ def voc100(data: Path) -> Iterator[Row]:
         result = score.score(config, Path(folder))
     for name, expected in VOC100.items():
         difference = abs(result[name] - expected)
-        what = f"Lite0, voc100: {name}"
+        what = f"Lite0, voc100 in {dtype}: {name}"
         yield Row(what, "the int8 original", difference, 1.0, "", 0.02)

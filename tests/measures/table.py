@@ -44,5 +44,10 @@ MEASURES = {
     "automl_detections": _on_reference(detections.automl, is_slow=True),
     "effdet_detections": _on_reference(detections.effdet, is_slow=True),
     "lite0_photo": Measure(lite.photo, "data", is_slow=True),
-    "lite0_voc100": Measure(lite.voc100, "data", is_slow=True),
+    "lite0_voc100": Measure(
+        functools.partial(lite.voc100, dtype="float32"), "data", is_slow=True
+    ),
+    "lite0_voc100_bfloat16": Measure(
+        functools.partial(lite.voc100, dtype="bfloat16"), "data", is_slow=True
+    ),
 }

@@ -10,9 +10,8 @@ from oracles import convolution
 from efdet_jax.models.depthwise import (
     channel_sums,
     depthwise_conv,
-    fit_windows,
-    windows,
 )
+from efdet_jax.models.windows import fit_windows, windows
 
 SIZES = ((8, 8), (7, 9), (5, 6), (1, 3))
 

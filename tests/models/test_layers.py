@@ -6,10 +6,10 @@ import pytest
 from jax import numpy as jnp
 from oracles import convolution
 
-from efdet_jax.models import layers
+from efdet_jax.models import activations, layers, norms
 
 EPSILON, MOMENTUM = 1e-3, 0.9
-norm = layers.BatchNorm(momentum=MOMENTUM, epsilon=EPSILON, frozen=False)
+norm = norms.BatchNorm(momentum=MOMENTUM, epsilon=EPSILON, frozen=False)
 
 
 def random(shape, seed=0):
@@ -111,7 +111,7 @@ def test_gradients_of_the_norm_equal_central_differences():
 
 def test_silu_and_its_gradient_are_right_from_minus_100_to_100():
     x = np.linspace(-100, 100, 401)
-    y, pull = jax.vjp(layers.silu, jnp.asarray(x, jnp.float32))
+    y, pull = jax.vjp(activations.silu, jnp.asarray(x, jnp.float32))
     sigmoid = 1 / (1 + np.exp(-x))
     np.testing.assert_allclose(y, x * sigmoid, rtol=1e-5, atol=1e-6)
     slope = sigmoid * (1 + x * (1 - sigmoid))
@@ -162,7 +162,7 @@ def test_a_full_convolution_pads_where_its_reference_does(padding, expected):
 
 
 def test_squeeze_excite_scales_channels_by_a_gate_of_the_whole_image():
-    layer, x = layers.SqueezeExcite(2, layers.silu), random((2, 3, 4, 6))
+    layer, x = layers.SqueezeExcite(2, activations.silu), random((2, 3, 4, 6))
     shapes = jax.eval_shape(layer.init, jax.random.key(0), jnp.asarray(x, jnp.float32))
     variables = jax.tree.map(lambda s: jnp.asarray(random(s.shape), s.dtype), shapes)
     y = layer.apply(variables, jnp.asarray(x, jnp.float32))

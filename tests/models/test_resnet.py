@@ -13,7 +13,8 @@ from efdet_jax.anchors import anchor_grid
 from efdet_jax.flops import multiply_adds, num_parameters
 from efdet_jax.models.detector import abstract_variables
 from efdet_jax.models.initial import initial_variables
-from efdet_jax.models.layers import CONVS, BatchNorm, Style
+from efdet_jax.models.layers import CONVS, Style
+from efdet_jax.models.norms import BatchNorm
 from efdet_jax.models.resnet import STAGES, Block, ResNet
 from efdet_jax.weights.names import torch_resnet
 from efdet_jax.weights.names.arranging import from_torch

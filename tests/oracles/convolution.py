@@ -49,6 +49,22 @@ def depthwise_gradients(x, kernel, stride, padding, gradient):
     return x_gradient, kernel_gradient
 
 
+def full(x, kernel, stride, padding):
+    """Returns [b h w c] convolved with a kernel [k k c d]."""
+    y = np.repeat(_output_like(x[..., :1], stride, 0.0), kernel.shape[3], axis=3)
+    for (i, ti, si), (j, tj, sj) in _cells(x, kernel.shape[0], stride, padding):
+        y[:, i, j] += x[:, si, sj] @ kernel[ti, tj]
+    return y
+
+
+def full_gradient(x, window, stride, padding, gradient):
+    """Returns the kernel's gradient of sum(full(x, kernel) * gradient)."""
+    found = np.zeros((window, window, x.shape[3], gradient.shape[3]))
+    for (i, ti, si), (j, tj, sj) in _cells(x, window, stride, padding):
+        found[ti, tj] += x[:, si, sj].T @ gradient[:, i, j]
+    return found
+
+
 def max_pool(x, window, stride, padding):
     """Returns the largest value of every window; the padding is never the largest."""
     y = _output_like(x, stride, -np.inf)

@@ -1,0 +1,407 @@
+// Depthwise convolution of images [b h w c] with a k x k kernel for each channel, and its
+// gradients. Cells outside of the image count as zeros.
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "activations.h"
+#include "parallel.h"
+#include "vectors.h"
+#include "xla/ffi/api/ffi.h"
+
+namespace ffi = xla::ffi;
+using Floats = ffi::Buffer<ffi::F32>;
+using Result = ffi::ResultBuffer<ffi::F32>;
+
+namespace {
+
+// Rows of output that a thread takes at a time. For the gradient of the kernel it is
+// also what is summed on its own, so that it must not depend on the threads.
+constexpr int64_t kRows = 4;
+// The same where rows of the input are prepared, and those at the seams twice.
+constexpr int64_t kLongRows = 16;
+
+struct Geometry {
+  int64_t batch, height, width, channels;  // of the input
+  int64_t rows, columns;                   // of the output
+  int64_t window, stride, top, left;
+
+  int64_t Blocks() const { return (rows + kRows - 1) / kRows; }
+
+  // Calls visit(image, output row) for the rows of a block.
+  template <class Visit>
+  void ForRows(int64_t task, Visit visit) const {
+    const int64_t image = task / Blocks(), first = task % Blocks() * kRows;
+    for (int64_t row = first; row < std::min(first + kRows, rows); ++row) {
+      visit(image, row);
+    }
+  }
+
+  // The taps of a window, starting at `from`, that lie within `size` cells.
+  std::pair<int64_t, int64_t> Taps(int64_t from, int64_t size) const {
+    return {std::max<int64_t>(-from, 0), std::min(window, size - from)};
+  }
+
+  // The output columns whose windows lie within the input.
+  std::pair<int64_t, int64_t> Whole() const {
+    const int64_t first = std::min((left + stride - 1) / stride, columns);
+    const int64_t room = width + left - window;
+    const int64_t last = room < 0 ? first : std::min(room / stride + 1, columns);
+    return {first, std::max(first, last)};
+  }
+};
+
+// A product to be added up for every channel: inputs times weights.
+struct Product {
+  const float *inputs, *weights;
+};
+
+// Writes activation(bias + sum of products) of every channel.
+template <class Activation>
+void AddUp(const std::vector<Product>& products, const float* bias, int64_t channels,
+           float* output) {
+  ForChannels(channels, [&](auto lanes, int64_t c) {
+    using L = decltype(lanes);
+    auto sum = Load<L>(bias + c);
+    for (const Product& product : products) {
+      sum += Load<L>(product.inputs + c) * Load<L>(product.weights + c);
+    }
+    Store(output + c, Activation::template Value<L>(sum));
+  });
+}
+
+// Four neighbouring outputs at a time, so that what they share is read once.
+constexpr int kTile = 4;
+
+// `lines` are the rows of input under the window, where there are any.
+template <class Activation, int window, int stride>
+void Tile(const float* const* lines, int64_t from, const float* kernel,
+          const float* bias, int64_t channels, float* output) {
+  ForChannels(channels, [&](auto lanes, int64_t c) {
+    using L = decltype(lanes);
+    typename L::Floats sums[kTile];
+    for (int t = 0; t < kTile; ++t) sums[t] = Load<L>(bias + c);
+    for (int i = 0; i < window; ++i) {
+      if (!lines[i]) continue;
+      typename L::Floats weights[window];
+#pragma GCC unroll 8
+      for (int j = 0; j < window; ++j) {
+        weights[j] = Load<L>(kernel + (i * window + j) * channels + c);
+      }
+      const float* cells = lines[i] + from * channels + c;
+#pragma GCC unroll 16
+      for (int u = 0; u < (kTile - 1) * stride + window; ++u) {
+        const auto cell = Load<L>(cells + u * channels);
+#pragma GCC unroll 4
+        for (int t = 0; t < kTile; ++t) {
+          const int j = u - t * stride;
+          if (0 <= j && j < window) sums[t] += cell * weights[j];
+        }
+      }
+    }
+    for (int t = 0; t < kTile; ++t) {
+      Store(output + t * channels + c, Activation::template Value<L>(sums[t]));
+    }
+  });
+}
+
+using TileFunction = void (*)(const float* const*, int64_t, const float*, const float*,
+                              int64_t, float*);
+
+// Returns the fast way for the windows and strides that networks have, or none.
+template <class Activation>
+TileFunction TileFor(int64_t window, int64_t stride) {
+  if (window == 3 && stride == 1) return Tile<Activation, 3, 1>;
+  if (window == 3 && stride == 2) return Tile<Activation, 3, 2>;
+  if (window == 5 && stride == 1) return Tile<Activation, 5, 1>;
+  if (window == 5 && stride == 2) return Tile<Activation, 5, 2>;
+  return nullptr;
+}
+
+template <class Activation>
+void ConvolveRow(const Geometry& g, const float* const* lines, const float* kernel,
+                 const float* bias, float* output) {
+  const TileFunction tile = TileFor<Activation>(g.window, g.stride);
+  const auto [first, last] = g.Whole();
+  std::vector<Product> products;
+  for (int64_t column = 0; column < g.columns;) {
+    const int64_t from = column * g.stride - g.left;
+    float* here = output + column * g.channels;
+    if (tile && column >= first && column + kTile <= last) {
+      tile(lines, from, kernel, bias, g.channels, here);
+      column += kTile;
+      continue;
+    }
+    products.clear();
+    const auto [first_j, last_j] = g.Taps(from, g.width);
+    for (int64_t i = 0; i < g.window; ++i) {
+      if (!lines[i]) continue;
+      for (int64_t j = first_j; j < last_j; ++j) {
+        products.push_back({lines[i] + (from + j) * g.channels,
+                            kernel + (i * g.window + j) * g.channels});
+      }
+    }
+    AddUp<Activation>(products, bias, g.channels, here);
+    ++column;
+  }
+}
+
+void Convolve(ffi::ThreadPool& pool, const Geometry& g, const float* x,
+              const float* kernel, float* y) {
+  const int64_t row_size = g.width * g.channels;
+  const std::vector<float> no_bias(g.channels, 0.0f);
+  Parallel(pool, g.batch * g.Blocks(), [&](int64_t task) {
+    std::vector<const float*> lines(g.window);
+    g.ForRows(task, [&](int64_t image, int64_t row) {
+      for (int64_t i = 0; i < g.window; ++i) {
+        const int64_t from = row * g.stride - g.top + i;
+        const bool is_inside = 0 <= from && from < g.height;
+        lines[i] = is_inside ? x + (image * g.height + from) * row_size : nullptr;
+      }
+      ConvolveRow<None>(g, lines.data(), kernel, no_bias.data(),
+                        y + (image * g.rows + row) * g.columns * g.channels);
+    });
+  });
+}
+
+// Writes activation(x * factor + shift) of a row of the input.
+template <class Activation>
+void Activate(const float* x, int64_t columns, int64_t channels, const float* factor,
+              const float* shift, float* output) {
+  for (int64_t at = 0; at < columns * channels; at += channels) {
+    ForChannels(channels, [&](auto lanes, int64_t c) {
+      using L = decltype(lanes);
+      const auto value = Load<L>(x + at + c) * Load<L>(factor + c) + Load<L>(shift + c);
+      Store(output + at + c, Activation::template Value<L>(value));
+    });
+  }
+}
+
+// The same with a norm and an activation before and after it: rows of the input are
+// activated as the window reaches them, and forgotten as it leaves them. Without a factor
+// nothing comes before it.
+template <class Activation>
+void ConvolveActivated(ffi::ThreadPool& pool, const Geometry& g, const float* x,
+                       const float* factor, const float* shift, const float* kernel,
+                       const float* bias, float* y) {
+  const int64_t row_size = g.width * g.channels;
+  const int64_t blocks = (g.rows + kLongRows - 1) / kLongRows;
+  Parallel(pool, g.batch * blocks, [&](int64_t task) {
+    const int64_t image = task / blocks, first = task % blocks * kLongRows;
+    std::vector<float> active(factor ? g.window * row_size : 0);
+    std::vector<const float*> lines(g.window);
+    int64_t next = std::max<int64_t>(first * g.stride - g.top, 0);
+    for (int64_t row = first; row < std::min(first + kLongRows, g.rows); ++row) {
+      const int64_t from = row * g.stride - g.top;
+      for (; factor && next < std::min(from + g.window, g.height); ++next) {
+        Activate<Activation>(x + (image * g.height + next) * row_size, g.width,
+                             g.channels, factor, shift,
+                             &active[next % g.window * row_size]);
+      }
+      for (int64_t i = 0; i < g.window; ++i) {
+        const int64_t line = from + i;
+        const bool is_inside = 0 <= line && line < g.height;
+        lines[i] = !is_inside ? nullptr
+                   : factor   ? &active[line % g.window * row_size]
+                              : x + (image * g.height + line) * row_size;
+      }
+      ConvolveRow<Activation>(g, lines.data(), kernel, bias,
+                              y + (image * g.rows + row) * g.columns * g.channels);
+    }
+  });
+}
+
+// The gradient of the input: every cell gathers from the outputs that saw it.
+void InputGradient(ffi::ThreadPool& pool, const Geometry& g, const float* kernel,
+                   const float* dy, float* dx) {
+  if (g.stride == 1) {
+    // A convolution of the gradient with the kernel turned around.
+    const int64_t taps = g.window * g.window;
+    std::vector<float> turned(taps * g.channels);
+    for (int64_t tap = 0; tap < taps; ++tap) {
+      std::copy_n(kernel + (taps - 1 - tap) * g.channels, g.channels,
+                  &turned[tap * g.channels]);
+    }
+    const Geometry back{g.batch,  g.rows,  g.columns, g.channels, g.height,
+                        g.width,  g.window, 1,         g.window - 1 - g.top,
+                        g.window - 1 - g.left};
+    return Convolve(pool, back, dy, turned.data(), dx);
+  }
+  const int64_t blocks = (g.height + kRows - 1) / kRows;
+  const std::vector<float> no_bias(g.channels, 0.0f);
+  Parallel(pool, g.batch * blocks, [&](int64_t task) {
+    const int64_t image = task / blocks, start = task % blocks * kRows;
+    std::vector<Product> products;
+    for (int64_t h = start; h < std::min(start + kRows, g.height); ++h) {
+      for (int64_t w = 0; w < g.width; ++w) {
+        products.clear();
+        for (int64_t i = (h + g.top) % g.stride; i < g.window; i += g.stride) {
+          const int64_t row = (h + g.top - i) / g.stride;
+          if (h + g.top < i || row >= g.rows) continue;
+          for (int64_t j = (w + g.left) % g.stride; j < g.window; j += g.stride) {
+            const int64_t column = (w + g.left - j) / g.stride;
+            if (w + g.left < j || column >= g.columns) continue;
+            products.push_back(
+                {dy + ((image * g.rows + row) * g.columns + column) * g.channels,
+                 kernel + (i * g.window + j) * g.channels});
+          }
+        }
+        AddUp<None>(products, no_bias.data(), g.channels,
+              dx + ((image * g.height + h) * g.width + w) * g.channels);
+      }
+    }
+  });
+}
+
+// Adds what one output row says of one row of the kernel.
+template <int window>
+void AddRow(const Geometry& g, const float* inputs, const float* dy, float* sums) {
+  const auto [first, last] = g.Whole();
+  ForChannels(g.channels, [&, first = first, last = last](auto lanes, int64_t c) {
+    using L = decltype(lanes);
+    typename L::Floats taps[window];
+    for (int j = 0; j < window; ++j) taps[j] = Load<L>(sums + j * g.channels + c);
+    for (int64_t column = 0; column < g.columns; ++column) {
+      const auto gradient = Load<L>(dy + column * g.channels + c);
+      const int64_t from = column * g.stride - g.left;
+      const float* cells = inputs + from * g.channels + c;
+      if (first <= column && column < last) {
+#pragma GCC unroll 8
+        for (int j = 0; j < window; ++j) {
+          taps[j] += gradient * Load<L>(cells + j * g.channels);
+        }
+        continue;
+      }
+      for (int j = 0; j < window; ++j) {
+        if (from + j < 0 || from + j >= g.width) continue;
+        taps[j] += gradient * Load<L>(cells + j * g.channels);
+      }
+    }
+    for (int j = 0; j < window; ++j) Store(sums + j * g.channels + c, taps[j]);
+  });
+}
+
+using RowFunction = void (*)(const Geometry&, const float*, const float*, float*);
+
+RowFunction RowFor(int64_t window) {
+  switch (window) {
+    case 1:
+      return AddRow<1>;
+    case 2:
+      return AddRow<2>;
+    case 3:
+      return AddRow<3>;
+    case 4:
+      return AddRow<4>;
+    case 5:
+      return AddRow<5>;
+    case 7:
+      return AddRow<7>;
+    default:
+      return nullptr;
+  }
+}
+
+void KernelGradient(ffi::ThreadPool& pool, const Geometry& g, RowFunction add_row,
+                    const float* x, const float* dy, float* dk) {
+  const int64_t size = g.window * g.window * g.channels;
+  const int64_t tasks = g.batch * g.Blocks();
+  std::vector<float> partial(tasks * size, 0.0f);
+  Parallel(pool, tasks, [&](int64_t task) {
+    g.ForRows(task, [&](int64_t image, int64_t row) {
+      const int64_t from_row = row * g.stride - g.top;
+      const auto [first, last] = g.Taps(from_row, g.height);
+      for (int64_t i = first; i < last; ++i) {
+        add_row(g, x + (image * g.height + from_row + i) * g.width * g.channels,
+                dy + (image * g.rows + row) * g.columns * g.channels,
+                &partial[task * size + i * g.window * g.channels]);
+      }
+    });
+  });
+  SumParts(pool, partial, size, dk);
+}
+
+Geometry GeometryOf(const Floats& image, const Floats& kernel,
+                    const Floats& output, int32_t stride, int32_t top,
+                    int32_t left) {
+  const auto in = image.dimensions(), out = output.dimensions();
+  return {in[0],  in[1],  in[2],  in[3], out[1], out[2], kernel.dimensions()[0],
+          stride, top,    left};
+}
+
+ffi::Error Depthwise(ffi::ThreadPool pool, Floats image,
+                     Floats kernel, Result output,
+                     int32_t stride, int32_t top, int32_t left) {
+  Convolve(pool, GeometryOf(image, kernel, *output, stride, top, left),
+           image.typed_data(), kernel.typed_data(), output->typed_data());
+  return ffi::Error::Success();
+}
+
+ffi::Error DepthwiseActivated(ffi::ThreadPool pool, Floats image, Floats factor,
+                              Floats shift, Floats kernel, Floats bias, Result output,
+                              int32_t stride, int32_t top, int32_t left,
+                              int32_t activation) {
+  const Geometry g = GeometryOf(image, kernel, *output, stride, top, left);
+  const float* factors = factor.element_count() ? factor.typed_data() : nullptr;
+  WithActivation(activation, [&](auto act) {
+    ConvolveActivated<decltype(act)>(pool, g, image.typed_data(), factors,
+                                     shift.typed_data(), kernel.typed_data(),
+                                     bias.typed_data(), output->typed_data());
+  });
+  return ffi::Error::Success();
+}
+
+ffi::Error DepthwiseGradients(ffi::ThreadPool pool, Floats image,
+                              Floats kernel,
+                              Floats gradient,
+                              Result image_gradient,
+                              Result kernel_gradient,
+                              int32_t stride, int32_t top, int32_t left) {
+  const Geometry g = GeometryOf(image, kernel, gradient, stride, top, left);
+  const RowFunction add_row = RowFor(g.window);
+  if (!add_row) return ffi::Error::InvalidArgument("no kernel of this size");
+  InputGradient(pool, g, kernel.typed_data(), gradient.typed_data(),
+                image_gradient->typed_data());
+  KernelGradient(pool, g, add_row, image.typed_data(), gradient.typed_data(),
+                 kernel_gradient->typed_data());
+  return ffi::Error::Success();
+}
+
+}  // namespace
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(efdet_jax_depthwise, Depthwise,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<Floats>()
+                                  .Arg<Floats>()
+                                  .Ret<Floats>()
+                                  .Attr<int32_t>("stride")
+                                  .Attr<int32_t>("top")
+                                  .Attr<int32_t>("left"));
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(efdet_jax_depthwise_activated, DepthwiseActivated,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<Floats>()
+                                  .Arg<Floats>()
+                                  .Arg<Floats>()
+                                  .Arg<Floats>()
+                                  .Arg<Floats>()
+                                  .Ret<Floats>()
+                                  .Attr<int32_t>("stride")
+                                  .Attr<int32_t>("top")
+                                  .Attr<int32_t>("left")
+                                  .Attr<int32_t>("activation"));
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(efdet_jax_depthwise_gradients, DepthwiseGradients,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<Floats>()
+                                  .Arg<Floats>()
+                                  .Arg<Floats>()
+                                  .Ret<Floats>()
+                                  .Ret<Floats>()
+                                  .Attr<int32_t>("stride")
+                                  .Attr<int32_t>("top")
+                                  .Attr<int32_t>("left"));
