@@ -6,13 +6,9 @@
 #include <vector>
 
 #include "activations.h"
+#include "images.h"
 #include "parallel.h"
 #include "vectors.h"
-#include "xla/ffi/api/ffi.h"
-
-namespace ffi = xla::ffi;
-using Floats = ffi::Buffer<ffi::F32>;
-using Result = ffi::ResultBuffer<ffi::F32>;
 
 namespace {
 
@@ -27,16 +23,7 @@ struct Geometry {
   int64_t rows, columns;                   // of the output
   int64_t window, stride, top, left;
 
-  int64_t Blocks() const { return (rows + kRows - 1) / kRows; }
-
-  // Calls visit(image, output row) for the rows of a block.
-  template <class Visit>
-  void ForRows(int64_t task, Visit visit) const {
-    const int64_t image = task / Blocks(), first = task % Blocks() * kRows;
-    for (int64_t row = first; row < std::min(first + kRows, rows); ++row) {
-      visit(image, row);
-    }
-  }
+  RowBlocks Blocks() const { return {batch, rows, kRows}; }
 
   // The taps of a window, starting at `from`, that lie within `size` cells.
   std::pair<int64_t, int64_t> Taps(int64_t from, int64_t size) const {
@@ -151,9 +138,10 @@ void Convolve(ffi::ThreadPool& pool, const Geometry& g, const float* x,
               const float* kernel, float* y) {
   const int64_t row_size = g.width * g.channels;
   const std::vector<float> no_bias(g.channels, 0.0f);
-  Parallel(pool, g.batch * g.Blocks(), [&](int64_t task) {
+  const RowBlocks blocks = g.Blocks();
+  Parallel(pool, blocks.Count(), [&](int64_t task) {
     std::vector<const float*> lines(g.window);
-    g.ForRows(task, [&](int64_t image, int64_t row) {
+    blocks.ForRows(task, [&](int64_t image, int64_t row) {
       for (int64_t i = 0; i < g.window; ++i) {
         const int64_t from = row * g.stride - g.top + i;
         const bool is_inside = 0 <= from && from < g.height;
@@ -186,14 +174,14 @@ void ConvolveActivated(ffi::ThreadPool& pool, const Geometry& g, const float* x,
                        const float* factor, const float* shift, const float* kernel,
                        const float* bias, float* y) {
   const int64_t row_size = g.width * g.channels;
-  const int64_t blocks = (g.rows + kLongRows - 1) / kLongRows;
-  Parallel(pool, g.batch * blocks, [&](int64_t task) {
-    const int64_t image = task / blocks, first = task % blocks * kLongRows;
+  const RowBlocks blocks{g.batch, g.rows, kLongRows};
+  Parallel(pool, blocks.Count(), [&](int64_t task) {
     std::vector<float> active(factor ? g.window * row_size : 0);
     std::vector<const float*> lines(g.window);
-    int64_t next = std::max<int64_t>(first * g.stride - g.top, 0);
-    for (int64_t row = first; row < std::min(first + kLongRows, g.rows); ++row) {
+    int64_t next = 0;  // the first row that is not activated
+    blocks.ForRows(task, [&](int64_t image, int64_t row) {
       const int64_t from = row * g.stride - g.top;
+      next = std::max(next, from);
       for (; factor && next < std::min(from + g.window, g.height); ++next) {
         Activate<Activation>(x + (image * g.height + next) * row_size, g.width,
                              g.channels, factor, shift,
@@ -208,7 +196,7 @@ void ConvolveActivated(ffi::ThreadPool& pool, const Geometry& g, const float* x,
       }
       ConvolveRow<Activation>(g, lines.data(), kernel, bias,
                               y + (image * g.rows + row) * g.columns * g.channels);
-    }
+    });
   });
 }
 
@@ -228,12 +216,11 @@ void InputGradient(ffi::ThreadPool& pool, const Geometry& g, const float* kernel
                         g.window - 1 - g.left};
     return Convolve(pool, back, dy, turned.data(), dx);
   }
-  const int64_t blocks = (g.height + kRows - 1) / kRows;
+  const RowBlocks blocks{g.batch, g.height, kRows};
   const std::vector<float> no_bias(g.channels, 0.0f);
-  Parallel(pool, g.batch * blocks, [&](int64_t task) {
-    const int64_t image = task / blocks, start = task % blocks * kRows;
+  Parallel(pool, blocks.Count(), [&](int64_t task) {
     std::vector<Product> products;
-    for (int64_t h = start; h < std::min(start + kRows, g.height); ++h) {
+    blocks.ForRows(task, [&](int64_t image, int64_t h) {
       for (int64_t w = 0; w < g.width; ++w) {
         products.clear();
         for (int64_t i = (h + g.top) % g.stride; i < g.window; i += g.stride) {
@@ -250,7 +237,7 @@ void InputGradient(ffi::ThreadPool& pool, const Geometry& g, const float* kernel
         AddUp<None>(products, no_bias.data(), g.channels,
               dx + ((image * g.height + h) * g.width + w) * g.channels);
       }
-    }
+    });
   });
 }
 
@@ -306,10 +293,10 @@ RowFunction RowFor(int64_t window) {
 void KernelGradient(ffi::ThreadPool& pool, const Geometry& g, RowFunction add_row,
                     const float* x, const float* dy, float* dk) {
   const int64_t size = g.window * g.window * g.channels;
-  const int64_t tasks = g.batch * g.Blocks();
-  std::vector<float> partial(tasks * size, 0.0f);
-  Parallel(pool, tasks, [&](int64_t task) {
-    g.ForRows(task, [&](int64_t image, int64_t row) {
+  const RowBlocks blocks = g.Blocks();
+  std::vector<float> partial(blocks.Count() * size, 0.0f);
+  Parallel(pool, blocks.Count(), [&](int64_t task) {
+    blocks.ForRows(task, [&](int64_t image, int64_t row) {
       const int64_t from_row = row * g.stride - g.top;
       const auto [first, last] = g.Taps(from_row, g.height);
       for (int64_t i = first; i < last; ++i) {

@@ -8,13 +8,9 @@
 #include <vector>
 
 #include "activations.h"
+#include "images.h"
 #include "parallel.h"
 #include "vectors.h"
-#include "xla/ffi/api/ffi.h"
-
-namespace ffi = xla::ffi;
-using Floats = ffi::Buffer<ffi::F32>;
-using Result = ffi::ResultBuffer<ffi::F32>;
 
 namespace {
 

@@ -8,13 +8,9 @@
 #include <vector>
 
 #include "activations.h"
+#include "images.h"
 #include "parallel.h"
 #include "vectors.h"
-#include "xla/ffi/api/ffi.h"
-
-namespace ffi = xla::ffi;
-using Floats = ffi::Buffer<ffi::F32>;
-using Result = ffi::ResultBuffer<ffi::F32>;
 
 namespace {
 
@@ -44,18 +40,8 @@ struct Geometry {
         top(top),
         left(left) {}
 
-  int64_t Tasks() const { return batch * ((rows + kRows - 1) / kRows); }
+  RowBlocks Blocks() const { return {batch, rows, kRows}; }
   int64_t Span() const { return window * channels; }
-
-  // Calls visit(image, output row) for the rows of a task.
-  template <class Visit>
-  void ForRows(int64_t task, Visit visit) const {
-    const int64_t blocks = (rows + kRows - 1) / kRows;
-    const int64_t first = task % blocks * kRows;
-    for (int64_t row = first; row < std::min(first + kRows, rows); ++row) {
-      visit(task / blocks, row);
-    }
-  }
 
   // Copies the rows that an output row sees, framed by zeros.
   void Frame(const float* images, int64_t image, int64_t row, float* frame) const {
@@ -99,11 +85,12 @@ ffi::Error Thin(ffi::ThreadPool pool, Floats image, Floats kernel, Floats bias,
   const Geometry g(image, kernel, *output, stride, top, left);
   const float *x = image.typed_data(), *weights = kernel.typed_data();
   const int64_t step = g.stride * g.channels;
+  const RowBlocks blocks = g.Blocks();
   WithActivation(activation, [&](auto act) {
     using Act = decltype(act);
-    Parallel(pool, g.Tasks(), [&](int64_t task) {
+    Parallel(pool, blocks.Count(), [&](int64_t task) {
       std::vector<float> frame(g.window * g.FrameSize());
-      g.ForRows(task, [&](int64_t i, int64_t row) {
+      blocks.ForRows(task, [&](int64_t i, int64_t row) {
         g.Frame(x, i, row, frame.data());
         float* y = output->typed_data() + (i * g.rows + row) * g.columns * g.filters;
         ForChannels(g.filters, [&](auto lanes, int64_t f) {
@@ -144,10 +131,11 @@ ffi::Error ThinGradient(ffi::ThreadPool pool, Floats image, Floats gradient,
                         Result kernel, int32_t stride, int32_t top, int32_t left) {
   const Geometry g(image, *kernel, gradient, stride, top, left);
   const int64_t size = kernel->element_count();
-  std::vector<float> partial(g.Tasks() * size, 0.0f);
-  Parallel(pool, g.Tasks(), [&](int64_t task) {
+  const RowBlocks blocks = g.Blocks();
+  std::vector<float> partial(blocks.Count() * size, 0.0f);
+  Parallel(pool, blocks.Count(), [&](int64_t task) {
     std::vector<float> frame(g.window * g.FrameSize());
-    g.ForRows(task, [&](int64_t i, int64_t row) {
+    blocks.ForRows(task, [&](int64_t i, int64_t row) {
       g.Frame(image.typed_data(), i, row, frame.data());
       const float* dy =
           gradient.typed_data() + (i * g.rows + row) * g.columns * g.filters;
