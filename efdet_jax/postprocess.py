@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from efdet_jax import boxes as boxes_lib
+from efdet_jax.kernels import library, selection
 from efdet_jax.structures import BACKGROUND, Detections, Outputs
 
 CLIPS = ("never", "before", "after")
@@ -80,6 +81,16 @@ Candidates = tuple[Float[Array, "b n"], Int[Array, "b n"], Int[Array, "b n"]]
 """Logits, anchor rows and classes of what suppression looks at."""
 
 
+def top(
+    values: Float[Array, "b n"], count: int
+) -> tuple[Float[Array, "b k"], Int[Array, "b k"]]:
+    """Returns the `count` highest in descending order, and where they stand."""
+    if library.are_usable(values):
+        return selection.top(values, count)
+    best, places = jax.lax.top_k(values, count)
+    return best, places
+
+
 def best_classes(logits: Float[Array, "b a k"], count: int) -> Candidates:
     """Returns the anchors, each with its best class, ties to the lower one.
 
@@ -94,7 +105,7 @@ def best_classes(logits: Float[Array, "b a k"], count: int) -> Candidates:
     if not 0 < count < num_anchors:
         rows = jnp.broadcast_to(jnp.arange(num_anchors)[None], best.shape)
         return best, rows, classes
-    best, rows = jax.lax.top_k(best, count)
+    best, rows = top(best, count)
     return best, rows, jnp.take_along_axis(classes, rows, axis=1)
 
 
@@ -111,11 +122,11 @@ def top_pairs(logits: Float[Array, "b a k"], count: int) -> Candidates:
     """
     _, num_anchors, num_classes = logits.shape
     count = count or num_anchors * num_classes
-    _, rows = jax.lax.top_k(jnp.max(logits, axis=-1), min(count, num_anchors))
+    _, rows = top(jnp.max(logits, axis=-1), min(count, num_anchors))
     rows = jnp.sort(rows, axis=-1)
     pairs = jnp.take_along_axis(logits, rows[..., None], axis=1)
     pairs = pairs.reshape(len(pairs), -1)
-    best, flat = jax.lax.top_k(pairs, min(count, pairs.shape[1]))
+    best, flat = top(pairs, min(count, pairs.shape[1]))
     rows = jnp.take_along_axis(rows, flat // num_classes, axis=1)
     return best, rows, flat % num_classes
 

@@ -240,7 +240,8 @@ def common(case: Case, args: argparse.Namespace) -> dict[str, Any]:
     return {
         "dtype": "bfloat16" if on_gpu else "float32",
         "device": args.device,
-        "runs": 10 if on_gpu else 1,  # in a turn
+        # In a turn: what takes some milliseconds is seldom done once.
+        "runs": 10 if on_gpu or case.batch == 1 else 1,
         "warm_up": KINDS[case.kind].warm_up,
     }
 

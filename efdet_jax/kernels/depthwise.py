@@ -17,24 +17,7 @@ WINDOWS = (1, 2, 3, 4, 5, 7)
 
 
 def convolve(
-    x: Image, kernel: Kernel, size: tuple[int, int], placement: Placement
-) -> Output:
-    """Returns each channel convolved with its own kernel.
-
-    Args:
-      x: the images.
-      kernel: of one of `WINDOWS`.
-      size: rows and columns of the output.
-      placement: of the windows.
-    """
-    shape = jax.ShapeDtypeStruct((len(x), *size, x.shape[3]), jnp.float32)
-    call = jax.ffi.ffi_call("efdet_jax_depthwise", shape)
-    return call(x, kernel, **placement.attributes())
-
-
-def convolve_activated(
     x: Image,
-    before: tuple[Vector, Vector] | None,
     kernel: Kernel,
     bias: Vector,
     size: tuple[int, int],
@@ -42,30 +25,53 @@ def convolve_activated(
     *,
     activation: str,
 ) -> Output:
-    """Returns activation(convolve(activation(x * factor + shift)) + bias).
+    """Returns activation(each channel convolved with its own kernel + bias).
 
     Args:
       x: the images.
-      before: the factor and the shift; None for images that are activated already.
-      kernel: see `convolve`, as are size and placement.
-      bias: of each channel of the output.
-      size: see there.
-      placement: see there.
+      kernel: of one of `WINDOWS`.
+      bias: of each channel.
+      size: rows and columns of the output.
+      placement: of the windows.
       activation: one of `activations.ACTIVATIONS`.
     """
     shape = jax.ShapeDtypeStruct((len(x), *size, x.shape[3]), jnp.float32)
-    call = jax.ffi.ffi_call("efdet_jax_depthwise_activated", shape)
-    nothing = jnp.zeros((0,), jnp.float32)
-    factor, shift = before or (nothing, nothing)
+    call = jax.ffi.ffi_call("efdet_jax_depthwise", shape)
+    attributes = placement.attributes()
     return call(
-        x,
-        factor,
-        shift,
-        kernel,
-        bias,
-        **placement.attributes(),
-        activation=activations.number(activation),
+        x, kernel, bias, **attributes, activation=activations.number(activation)
     )
+
+
+def expand_and_convolve(
+    x: Float[Array, "b h w d"],
+    expand: Float[Array, "d c"],
+    factor: Vector,
+    shift: Vector,
+    kernel: Kernel,
+    bias: Vector,
+    size: tuple[int, int],
+    placement: Placement,
+    *,
+    activation: str,
+) -> Output:
+    """Returns `convolve` of activation((x @ expand) * factor + shift).
+
+    Args:
+      x: the images.
+      expand: the kernel of a 1 x 1 convolution.
+      factor: of each of its channels.
+      shift: of each of its channels.
+      kernel: see `convolve`, as are all others.
+      bias: see there.
+      size: see there.
+      placement: see there.
+      activation: see there; after both convolutions.
+    """
+    shape = jax.ShapeDtypeStruct((len(x), *size, kernel.shape[2]), jnp.float32)
+    call = jax.ffi.ffi_call("efdet_jax_depthwise_expanded", shape)
+    attributes = placement.attributes() | {"activation": activations.number(activation)}
+    return call(x, expand, factor, shift, kernel, bias, **attributes)
 
 
 def gradients(

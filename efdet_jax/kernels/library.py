@@ -28,13 +28,15 @@ _SOURCE = pathlib.Path(__file__).parent / "source"
 _FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-Wno-psabi")
 _TARGETS = (
     "depthwise",
-    "depthwise_activated",
+    "depthwise_expanded",
     "depthwise_gradients",
     "focal",
     "normalise",
     "normalise_gradients",
+    "pointwise",
     "thin",
     "thin_gradient",
+    "top",
 )
 
 

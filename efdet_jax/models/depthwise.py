@@ -29,7 +29,9 @@ def depthwise_conv(x: Image, kernel: Kernel, stride: int, padding: str) -> Resiz
     The output has ceil(size / stride) rows and columns; `padding` is one of `PADDINGS`.
     """
     if _has_kernel(x, kernel):
-        return kernels.convolve(x, kernel, *placed(x, len(kernel), stride, padding))
+        size, placement = placed(x, len(kernel), stride, padding)
+        no_bias = jnp.zeros(x.shape[3])
+        return kernels.convolve(x, kernel, no_bias, size, placement, activation="none")
     return lax.platform_dependent(
         x,
         kernel,

@@ -20,7 +20,7 @@ from efdet_jax.models.layers import (
     Style,
     drop_path,
 )
-from efdet_jax.models.normed import normed_conv, normed_depthwise
+from efdet_jax.models.normed import expanded_depthwise, normed_conv, normed_pointwise
 
 
 class Stage(NamedTuple):
@@ -93,28 +93,37 @@ class Block(nn.Module):
         """Returns the block's image, with a shortcut where the shape allows one."""
         stage, inputs, c = self.stage, x, x.shape[-1]
         norm, activation = self.style.norm, self.style.activation
-        expand_norm = None
+        expand = expand_norm = None
         if stage.expand != 1:
-            x = Pointwise(c * stage.expand, use_bias=False, name="expand")(x)
+            expand = Pointwise(c * stage.expand, use_bias=False, name="expand")
             expand_norm = norm(name="expand_bn")
-        x = normed_depthwise(
+        x = expanded_depthwise(
             x,
+            expand,
             expand_norm,
             Depthwise(stage.window, stage.stride, self.style.padding, name="depthwise"),
             norm(name="depthwise_bn"),
             activation,
             train=train,
         )
+        gate = None
         if self.squeeze_excite:
             # A quarter of the block's input, not of its expanded width.
-            x = SqueezeExcite(max(1, c // 4), activation, name="se")(x)
-        x = Pointwise(stage.filters, use_bias=False, name="project")(x)
-        x = norm(name="project_bn")(x, train=train)
-        if stage.stride != 1 or c != stage.filters:
-            return x
-        if train and self.survival_prob < 1:
-            x = drop_path(x, self.survival_prob, self.make_rng("drop_path"))
-        return x + inputs
+            gate = SqueezeExcite(max(1, c // 4), activation, name="se")(x)
+        shortcut = inputs if stage.stride == 1 and c == stage.filters else None
+        x = normed_pointwise(
+            x,
+            gate,
+            Pointwise(stage.filters, use_bias=False, name="project"),
+            norm(name="project_bn"),
+            None if train else shortcut,
+            train=train,
+        )
+        if train and shortcut is not None:
+            if self.survival_prob < 1:
+                x = drop_path(x, self.survival_prob, self.make_rng("drop_path"))
+            x = x + shortcut
+        return x
 
 
 class EfficientNet(nn.Module):

@@ -161,17 +161,35 @@ def test_a_full_convolution_pads_where_its_reference_does(padding, expected):
     np.testing.assert_allclose(y[0, :, :, 0], expected)
 
 
-def test_squeeze_excite_scales_channels_by_a_gate_of_the_whole_image():
+def test_squeeze_excite_is_a_gate_of_channels_of_the_whole_image():
     layer, x = layers.SqueezeExcite(2, activations.silu), random((2, 3, 4, 6))
     shapes = jax.eval_shape(layer.init, jax.random.key(0), jnp.asarray(x, jnp.float32))
     variables = jax.tree.map(lambda s: jnp.asarray(random(s.shape), s.dtype), shapes)
-    y = layer.apply(variables, jnp.asarray(x, jnp.float32))
+    found = layer.apply(variables, jnp.asarray(x, jnp.float32))
     params = jax.tree.map(np.asarray, variables["params"])
     reduce, expand = params["reduce"], params["expand"]
     context = x.mean((1, 2)) @ reduce["kernel"] + reduce["bias"]
     context = context / (1 + np.exp(-context))
     gate = 1 / (1 + np.exp(-(context @ expand["kernel"] + expand["bias"])))
-    np.testing.assert_allclose(y, x * gate[:, None, None], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found, gate, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("filters", [3, 9])
+def test_a_gate_multiplies_the_channels_of_each_image(filters):
+    x, gate, kernel = random((2, 3, 4, 6)), random((2, 6)), random((6, filters))
+    outside = random((2, 3, 4, filters))
+    arrays = [jnp.asarray(array, jnp.float32) for array in (x, gate, kernel)]
+    y, pull = jax.vjp(layers.pointwise_conv, *arrays)
+    gated = x * gate[:, None, None]
+    np.testing.assert_allclose(y, gated @ kernel, rtol=1e-4, atol=1e-5)
+    of_gated = outside @ kernel.T
+    expected = (
+        of_gated * gate[:, None, None],
+        (of_gated * x).sum((1, 2)),
+        np.einsum("bhwc,bhwd->cd", gated, outside),
+    )
+    for found, want in zip(pull(jnp.asarray(outside, y.dtype)), expected, strict=True):
+        np.testing.assert_allclose(found, want, rtol=1e-4, atol=1e-5)
 
 
 def test_drop_path_drops_whole_images_and_keeps_the_mean():

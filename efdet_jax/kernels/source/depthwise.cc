@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "activations.h"
 #include "images.h"
+#include "panels.h"
 #include "parallel.h"
 #include "vectors.h"
 
@@ -15,8 +17,9 @@ namespace {
 // Rows of output that a thread takes at a time. For the gradient of the kernel it is
 // also what is summed on its own, so that it must not depend on the threads.
 constexpr int64_t kRows = 4;
-// The same where rows of the input are prepared, and those at the seams twice.
-constexpr int64_t kLongRows = 16;
+// Where a task expands rows, it takes at least as many as so many windows reach over,
+// because those at its seams are expanded by its neighbours too.
+constexpr int64_t kSeams = 8;
 
 struct Geometry {
   int64_t batch, height, width, channels;  // of the input
@@ -38,6 +41,12 @@ struct Geometry {
     return {first, std::max(first, last)};
   }
 };
+
+// Tasks with as many rows as leave each thread two of them.
+RowBlocks BlocksFor(const Geometry& g, int64_t threads) {
+  const int64_t of_image = (2 * threads + g.batch - 1) / g.batch;
+  return {g.batch, g.rows, (g.rows + of_image - 1) / of_image};
+}
 
 // A product to be added up for every channel: inputs times weights.
 struct Product {
@@ -134,10 +143,11 @@ void ConvolveRow(const Geometry& g, const float* const* lines, const float* kern
   }
 }
 
+// Writes activation(convolution + bias).
+template <class Activation>
 void Convolve(ffi::ThreadPool& pool, const Geometry& g, const float* x,
-              const float* kernel, float* y) {
+              const float* kernel, const float* bias, float* y) {
   const int64_t row_size = g.width * g.channels;
-  const std::vector<float> no_bias(g.channels, 0.0f);
   const RowBlocks blocks = g.Blocks();
   Parallel(pool, blocks.Count(), [&](int64_t task) {
     std::vector<const float*> lines(g.window);
@@ -147,52 +157,50 @@ void Convolve(ffi::ThreadPool& pool, const Geometry& g, const float* x,
         const bool is_inside = 0 <= from && from < g.height;
         lines[i] = is_inside ? x + (image * g.height + from) * row_size : nullptr;
       }
-      ConvolveRow<None>(g, lines.data(), kernel, no_bias.data(),
-                        y + (image * g.rows + row) * g.columns * g.channels);
+      ConvolveRow<Activation>(g, lines.data(), kernel, bias,
+                              y + (image * g.rows + row) * g.columns * g.channels);
     });
   });
 }
 
-// Writes activation(x * factor + shift) of a row of the input.
+// The convolution of images [b h w in] that a 1 x 1 convolution expands first, both with
+// a norm and an activation after them: rows are expanded as the window reaches them, and
+// forgotten as it leaves them.
 template <class Activation>
-void Activate(const float* x, int64_t columns, int64_t channels, const float* factor,
-              const float* shift, float* output) {
-  for (int64_t at = 0; at < columns * channels; at += channels) {
-    ForChannels(channels, [&](auto lanes, int64_t c) {
-      using L = decltype(lanes);
-      const auto value = Load<L>(x + at + c) * Load<L>(factor + c) + Load<L>(shift + c);
-      Store(output + at + c, Activation::template Value<L>(value));
-    });
-  }
-}
-
-// The same with a norm and an activation before and after it: rows of the input are
-// activated as the window reaches them, and forgotten as it leaves them. Without a factor
-// nothing comes before it.
-template <class Activation>
-void ConvolveActivated(ffi::ThreadPool& pool, const Geometry& g, const float* x,
-                       const float* factor, const float* shift, const float* kernel,
-                       const float* bias, float* y) {
+void ExpandAndConvolve(ffi::ThreadPool& pool, const Geometry& g, int64_t in,
+                       const float* x, const Panels& expand, const float* shift,
+                       const float* kernel, const float* bias, float* y) {
   const int64_t row_size = g.width * g.channels;
-  const RowBlocks blocks{g.batch, g.rows, kLongRows};
+  const auto expand_row = [&](int64_t image, int64_t row, float* expanded) {
+    expand.Multiply(x + (image * g.height + row) * g.width * in, g.width,
+                    [&](auto lanes, auto sum, int64_t cell, int64_t c) {
+                      using L = decltype(lanes);
+                      const auto value = sum + Load<L>(shift + c);
+                      Store(expanded + cell * g.channels + c,
+                            Activation::template Value<L>(value));
+                    });
+  };
+  const RowBlocks blocks = BlocksFor(g, pool.num_threads());
+  if (blocks.rows_of_block * g.stride < kSeams * g.window) {
+    // Small images: they stay in a cache, and too many rows would be expanded twice.
+    const std::unique_ptr<float[]> expanded(new float[g.batch * g.height * row_size]);
+    Parallel(pool, g.batch * g.height, [&](int64_t row) {
+      expand_row(0, row, &expanded[row * row_size]);
+    });
+    return Convolve<Activation>(pool, g, expanded.get(), kernel, bias, y);
+  }
   Parallel(pool, blocks.Count(), [&](int64_t task) {
-    std::vector<float> active(factor ? g.window * row_size : 0);
+    const std::unique_ptr<float[]> expanded(new float[g.window * row_size]);
     std::vector<const float*> lines(g.window);
-    int64_t next = 0;  // the first row that is not activated
+    int64_t next = 0;  // the first row that is not expanded
     blocks.ForRows(task, [&](int64_t image, int64_t row) {
       const int64_t from = row * g.stride - g.top;
-      next = std::max(next, from);
-      for (; factor && next < std::min(from + g.window, g.height); ++next) {
-        Activate<Activation>(x + (image * g.height + next) * row_size, g.width,
-                             g.channels, factor, shift,
-                             &active[next % g.window * row_size]);
+      for (next = std::max(next, from); next < std::min(from + g.window, g.height); ++next) {
+        expand_row(image, next, &expanded[next % g.window * row_size]);
       }
-      for (int64_t i = 0; i < g.window; ++i) {
-        const int64_t line = from + i;
+      for (int64_t line = from; line < from + g.window; ++line) {
         const bool is_inside = 0 <= line && line < g.height;
-        lines[i] = !is_inside ? nullptr
-                   : factor   ? &active[line % g.window * row_size]
-                              : x + (image * g.height + line) * row_size;
+        lines[line - from] = is_inside ? &expanded[line % g.window * row_size] : nullptr;
       }
       ConvolveRow<Activation>(g, lines.data(), kernel, bias,
                               y + (image * g.rows + row) * g.columns * g.channels);
@@ -203,6 +211,7 @@ void ConvolveActivated(ffi::ThreadPool& pool, const Geometry& g, const float* x,
 // The gradient of the input: every cell gathers from the outputs that saw it.
 void InputGradient(ffi::ThreadPool& pool, const Geometry& g, const float* kernel,
                    const float* dy, float* dx) {
+  const std::vector<float> no_bias(g.channels, 0.0f);
   if (g.stride == 1) {
     // A convolution of the gradient with the kernel turned around.
     const int64_t taps = g.window * g.window;
@@ -214,10 +223,9 @@ void InputGradient(ffi::ThreadPool& pool, const Geometry& g, const float* kernel
     const Geometry back{g.batch,  g.rows,  g.columns, g.channels, g.height,
                         g.width,  g.window, 1,         g.window - 1 - g.top,
                         g.window - 1 - g.left};
-    return Convolve(pool, back, dy, turned.data(), dx);
+    return Convolve<None>(pool, back, dy, turned.data(), no_bias.data(), dx);
   }
   const RowBlocks blocks{g.batch, g.height, kRows};
-  const std::vector<float> no_bias(g.channels, 0.0f);
   Parallel(pool, blocks.Count(), [&](int64_t task) {
     std::vector<Product> products;
     blocks.ForRows(task, [&](int64_t image, int64_t h) {
@@ -313,26 +321,30 @@ Geometry GeometryOf(const Floats& image, const Floats& kernel,
                     const Floats& output, int32_t stride, int32_t top,
                     int32_t left) {
   const auto in = image.dimensions(), out = output.dimensions();
-  return {in[0],  in[1],  in[2],  in[3], out[1], out[2], kernel.dimensions()[0],
-          stride, top,    left};
+  return {in[0],  in[1], in[2], kernel.dimensions()[2], out[1], out[2],
+          kernel.dimensions()[0], stride, top, left};
 }
 
-ffi::Error Depthwise(ffi::ThreadPool pool, Floats image,
-                     Floats kernel, Result output,
-                     int32_t stride, int32_t top, int32_t left) {
-  Convolve(pool, GeometryOf(image, kernel, *output, stride, top, left),
-           image.typed_data(), kernel.typed_data(), output->typed_data());
+ffi::Error Depthwise(ffi::ThreadPool pool, Floats image, Floats kernel, Floats bias,
+                     Result output, int32_t stride, int32_t top, int32_t left,
+                     int32_t activation) {
+  const Geometry g = GeometryOf(image, kernel, *output, stride, top, left);
+  WithActivation(activation, [&](auto act) {
+    Convolve<decltype(act)>(pool, g, image.typed_data(), kernel.typed_data(),
+                            bias.typed_data(), output->typed_data());
+  });
   return ffi::Error::Success();
 }
 
-ffi::Error DepthwiseActivated(ffi::ThreadPool pool, Floats image, Floats factor,
-                              Floats shift, Floats kernel, Floats bias, Result output,
-                              int32_t stride, int32_t top, int32_t left,
-                              int32_t activation) {
+ffi::Error DepthwiseExpanded(ffi::ThreadPool pool, Floats image, Floats expand,
+                             Floats factor, Floats shift, Floats kernel, Floats bias,
+                             Result output, int32_t stride, int32_t top, int32_t left,
+                             int32_t activation) {
   const Geometry g = GeometryOf(image, kernel, *output, stride, top, left);
-  const float* factors = factor.element_count() ? factor.typed_data() : nullptr;
+  const int64_t in = image.dimensions()[3];
+  const Panels panels(in, g.channels, nullptr, expand.typed_data(), factor.typed_data());
   WithActivation(activation, [&](auto act) {
-    ConvolveActivated<decltype(act)>(pool, g, image.typed_data(), factors,
+    ExpandAndConvolve<decltype(act)>(pool, g, in, image.typed_data(), panels,
                                      shift.typed_data(), kernel.typed_data(),
                                      bias.typed_data(), output->typed_data());
   });
@@ -362,14 +374,17 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(efdet_jax_depthwise, Depthwise,
                                   .Ctx<ffi::ThreadPool>()
                                   .Arg<Floats>()
                                   .Arg<Floats>()
+                                  .Arg<Floats>()
                                   .Ret<Floats>()
                                   .Attr<int32_t>("stride")
                                   .Attr<int32_t>("top")
-                                  .Attr<int32_t>("left"));
+                                  .Attr<int32_t>("left")
+                                  .Attr<int32_t>("activation"));
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(efdet_jax_depthwise_activated, DepthwiseActivated,
+XLA_FFI_DEFINE_HANDLER_SYMBOL(efdet_jax_depthwise_expanded, DepthwiseExpanded,
                               ffi::Ffi::Bind()
                                   .Ctx<ffi::ThreadPool>()
+                                  .Arg<Floats>()
                                   .Arg<Floats>()
                                   .Arg<Floats>()
                                   .Arg<Floats>()
