@@ -1,12 +1,30 @@
-"""Saving and restoring a run; the one module that knows Orbax."""
+"""Saving and restoring a run; the one module that knows Orbax.
 
+A checkpoint is a folder with its step for a name. It is sealed, and only then gets that
+name: what has it is whole, unless something damaged it afterwards, and then the one
+before it counts.
+"""
+
+import logging
 import pathlib
+import shutil
 from typing import NamedTuple
 
 import jax
 import orbax.checkpoint as ocp
 
+from efdet_jax.errors import NotSaved, UsageError
+from efdet_jax.seals import flaw, write_seal
 from efdet_jax.structures import Tree
+
+_LOG = logging.getLogger(__name__)
+
+_UNFINISHED = ".orbax-checkpoint-tmp"
+"""How the name of a folder ends that is not a checkpoint yet, or no longer."""
+
+
+_STILL_WRITTEN = ("_CHECKPOINT_METADATA",)
+"""What Orbax changes in a checkpoint when it gets its name; nothing is read from it."""
 
 
 class Restored(NamedTuple):
@@ -18,75 +36,205 @@ class Restored(NamedTuple):
 
 
 class Checkpoints:
-    """The checkpoints of one run, newest last, written in the background."""
+    """The checkpoints of one run, written in the background."""
 
-    def __init__(self, folder: pathlib.Path, *, keep: int):
-        policy = ocp.checkpoint_managers.preservation_policy.LatestN(keep)
-        self._manager = ocp.CheckpointManager(
-            folder.resolve(),
-            options=ocp.CheckpointManagerOptions(preservation_policy=policy),
-            item_names=("state", "progress"),
+    def __init__(self, folder: pathlib.Path, *, keep: int, if_it_fails: str):
+        """Opens the folder of a run that trains, and tidies it up.
+
+        What a run that was killed left unfinished is removed; a checkpoint that is
+        damaged is moved to a folder beside, `damaged`, and told of.
+
+        Args:
+          folder: of the checkpoints; there is no need for it to exist.
+          keep: how many are kept, the newest ones; the best is kept beside them.
+          if_it_fails: one of `config.IF_NOT_SAVED`.
+
+        Raises:
+          UsageError: there are checkpoints, and all of them are damaged.
+        """
+        self._folder = folder.absolute()
+        self._keep = keep
+        self._goes_on = if_it_fails == "go on"
+        self._best: int | None = None
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for left in self._folder.glob(f"*{_UNFINISHED}*"):
+            shutil.rmtree(left)
+        self._newest, damaged = _newest_whole(self._folder)
+        for step in damaged:
+            _move_to(self._folder / str(step), self._folder.parent / "damaged")
+        self._saver = ocp.AsyncCheckpointer(
+            ocp.CompositeCheckpointHandler(),
+            async_options=ocp.options.AsyncOptions(
+                post_finalization_callback=self._seal
+            ),
         )
 
-    def save(self, step: int, state: Tree, progress: dict) -> None:
+    def save(self, step: int, state: Tree, progress: dict, *, best: int | None) -> None:
         """Starts to write a checkpoint; returns once the arrays are copied.
 
         Args:
           step: its number.
           state: a pytree of arrays.
           progress: whatever else the run needs to go on, as JSON holds it.
+          best: the step of the best checkpoint, which is kept; None if there is none.
+
+        Raises:
+          NotSaved: this one or the last one could not be written, and the run is to
+            stop then. Those before are as they were.
         """
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(state),
-                progress=ocp.args.JsonSave(progress),
-            ),
-            force=True,
+        self._settle()
+        self._best = best
+        items = ocp.args.Composite(
+            state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave(progress)
         )
+        try:
+            self._saver.save(self._folder / str(step), args=items)
+        except Exception as error:
+            self._report(error)
 
     def restore_latest(self, state: Tree) -> Restored | None:
         """Returns the newest checkpoint, laid out on devices like `state`, or None."""
-        step = self._manager.latest_step()
-        if step is None:
+        if self._newest is None:
             return None
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
-        restored = self._manager.restore(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardRestore(abstract),
-                progress=ocp.args.JsonRestore(),
-            ),
+        items = ocp.args.Composite(
+            state=ocp.args.StandardRestore(abstract), progress=ocp.args.JsonRestore()
         )
-        return Restored(step, restored["state"], restored["progress"])
+        return _restore(self._folder, self._newest, items)
 
     def latest_progress(self) -> dict | None:
         """Returns what the newest checkpoint holds beside the state, None if none."""
-        step = self._manager.latest_step()
-        if step is None:
+        if self._newest is None:
             return None
         items = ocp.args.Composite(progress=ocp.args.JsonRestore())
-        return self._manager.restore(step, args=items)["progress"]
+        return _restore(self._folder, self._newest, items).progress
 
     def close(self) -> None:
-        """Waits until everything is on disk."""
-        self._manager.wait_until_finished()
-        self._manager.close()
+        """Waits until everything is on disk.
+
+        Raises:
+          NotSaved: the last checkpoint could not be written, whatever the run does
+            about others: nobody will write it later.
+        """
+        self._goes_on = False
+        try:
+            self._settle()
+        finally:
+            self._saver.close()
+
+    def _seal(self) -> None:
+        """Seals the checkpoint that is written and has no name yet."""
+        (unnamed,) = self._folder.glob(f"*{_UNFINISHED}")
+        write_seal(unnamed, besides=_STILL_WRITTEN)
+
+    def _settle(self) -> None:
+        """Waits for the checkpoint that is being written; removes what is too old."""
+        try:
+            self._saver.wait_until_finished()
+        except Exception as error:
+            self._report(error)
+        steps = _steps(self._folder)
+        for step in steps[: -self._keep]:
+            if step != self._best:
+                # Under its name it would be half a checkpoint for a while.
+                path = self._folder / str(step)
+                shutil.rmtree(path.rename(path.with_name(f"{step}{_UNFINISHED}")))
+
+    def _report(self, error: Exception) -> None:
+        # What there is of it takes room that the next one needs.
+        for left in self._folder.glob(f"*{_UNFINISHED}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        steps = _steps(self._folder)
+        reason = str(error).strip().splitlines()[0]
+        message = (
+            f"a checkpoint could not be written to {self._folder} ({reason}): the "
+            f"newest is that of step {steps[-1] if steps else 0}; make room"
+        )
+        if not self._goes_on:
+            raise NotSaved(f"{message}, and run the same command again") from error
+        _LOG.warning("%s", message)
 
 
 def read_latest(folder: pathlib.Path) -> Restored | None:
     """Returns the newest checkpoint as NumPy arrays, whatever its model; or None.
 
-    The fields of `state` are those that were saved, by name.
+    The fields of `state` are those that were saved, by name. Changes nothing.
+
+    Raises:
+      UsageError: there are checkpoints, and all of them are damaged.
     """
-    with ocp.CheckpointManager(
-        folder.resolve(), item_names=("state", "progress")
-    ) as manager:
-        step = manager.latest_step()
-        if step is None:
-            return None
-        items = ocp.args.Composite(
-            state=ocp.args.StandardRestore(), progress=ocp.args.JsonRestore()
+    step, _ = _newest_whole(folder.absolute())
+    if step is None:
+        return None
+    items = ocp.args.Composite(
+        state=ocp.args.StandardRestore(), progress=ocp.args.JsonRestore()
+    )
+    return _restore(folder.absolute(), step, items)
+
+
+def write_tree(folder: pathlib.Path, tree: Tree) -> None:
+    """Writes arrays to a folder that does not exist."""
+    with ocp.StandardCheckpointer() as writer:
+        writer.save(folder, tree)
+
+
+def read_tree(folder: pathlib.Path, like: Tree) -> Tree:
+    """Returns the arrays that `write_tree` wrote, laid out on devices like others.
+
+    Raises:
+      UsageError: they have other shapes.
+    """
+    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+    try:
+        with ocp.StandardCheckpointer() as reader:
+            return reader.restore(folder, abstract)
+    except ValueError as error:
+        raise UsageError(
+            f"{folder} was written with another config: {str(error).splitlines()[0]}"
+        ) from error
+
+
+def _restore(folder: pathlib.Path, step: int, items: ocp.args.Composite) -> Restored:
+    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
+        restored = reader.restore(folder / str(step), args=items)
+    return Restored(step, restored.get("state"), restored["progress"])
+
+
+def _newest_whole(folder: pathlib.Path) -> tuple[int | None, list[int]]:
+    """Returns the newest checkpoint that is whole, and the damaged ones after it.
+
+    Raises:
+      UsageError: there are checkpoints, and all of them are damaged.
+    """
+    damaged = []
+    for step in reversed(_steps(folder)):
+        wrong = flaw(folder / str(step))
+        if wrong is None:
+            return step, damaged
+        damaged.append(step)
+        _LOG.warning(
+            "checkpoint %s is damaged: %s; the one before it is used",
+            folder / str(step),
+            wrong,
         )
-        restored = manager.restore(step, args=items)
-    return Restored(step, restored["state"], restored["progress"])
+    if damaged:
+        raise UsageError(
+            f"{folder}: every checkpoint is damaged (the last warning says how): bring "
+            "one back from a copy, or use another --workdir"
+        )
+    return None, damaged
+
+
+def _steps(folder: pathlib.Path) -> list[int]:
+    """Returns the steps that have a checkpoint, in order."""
+    return sorted(int(path.name) for path in folder.glob("*") if path.name.isdigit())
+
+
+def _move_to(path: pathlib.Path, folder: pathlib.Path) -> None:
+    folder.mkdir(exist_ok=True)
+    target = folder / path.name
+    count = 1
+    while target.exists():
+        count += 1
+        target = folder / f"{path.name}-{count}"
+    path.rename(target)

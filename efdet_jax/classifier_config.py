@@ -7,7 +7,15 @@ and of sizes holds.
 from ml_collections import ConfigDict
 
 from efdet_jax import scaling
-from efdet_jax.config import FREE, IMAGENET, REFERENCES, has_key, shapes_section
+from efdet_jax.config import (
+    FREE,
+    IMAGENET,
+    MAX_SKIPPED,
+    REFERENCES,
+    checkpoint_section,
+    has_key,
+    shapes_section,
+)
 
 _BATCH = 256
 _EPOCH = 1_281_167 // _BATCH  # steps
@@ -99,7 +107,8 @@ def get_classifier_config(
     config.eval = ConfigDict(
         {"every": 5 * _EPOCH, "batch_size": _BATCH, "pictures": 16}
     )
-    config.checkpoint = ConfigDict({"every": _EPOCH, "keep": 2})
+    config.checkpoint = checkpoint_section(_EPOCH)
+    config.max_skipped = MAX_SKIPPED
     config.log_every = 100
     config.update_from_flattened_dict(
         {key: v for key, v in REFERENCES[reference].items() if has_key(config, key)}

@@ -160,10 +160,31 @@ def get_config(
     config.eval = ConfigDict(
         {"every": 5 * _EPOCH, "batch_size": _BATCH, "pictures": 16}
     )
-    config.checkpoint = ConfigDict({"every": _EPOCH, "keep": 2})
+    config.checkpoint = checkpoint_section(_EPOCH)
+    config.max_skipped = MAX_SKIPPED
     config.log_every = 100
     config.update_from_flattened_dict(REFERENCES[reference])
     return config.lock()
+
+
+MAX_SKIPPED = 10
+"""Steps in a row whose loss or gradient may be not finite; one more ends the run."""
+
+
+IF_NOT_SAVED = ("stop", "go on")
+"""What a run does when a checkpoint cannot be written."""
+
+
+def checkpoint_section(every: int) -> ConfigDict:
+    """Returns when checkpoints are written, each `every` steps, and what is kept."""
+    return ConfigDict(
+        {
+            "every": every,  # steps; and at every evaluation that is the best so far
+            "minutes": 0.0,  # since the last one; 0 is never
+            "keep": 2,  # the newest; the best is kept beside them
+            "if_it_fails": "stop",  # when the disk is full; or "go on" to the next
+        }
+    )
 
 
 def has_key(config: ConfigDict, key: str) -> bool:

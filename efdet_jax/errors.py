@@ -17,10 +17,15 @@ class OutOfMemory(Exception):
     """The devices have not the memory that a step needs."""
 
 
+class NotSaved(Exception):
+    """A checkpoint could not be written; those before it are as they were."""
+
+
 EXIT_CODES: dict[type[Exception], int] = {
     UsageError: 2,
     Diverged: 1,
     OutOfMemory: 3,
+    NotSaved: 4,
     Interrupted: 42,
 }
 """What the process returns; launchers restart on 42."""

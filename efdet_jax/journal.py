@@ -32,24 +32,39 @@ class Journal:
         self.workdir = workdir
         self._events: Any = None
 
-    def check_resumable(self, config: ConfigDict) -> None:
+    def check_resumable(self, config: ConfigDict) -> list[tuple[str, Any, Any]]:
         """Checks that what the workdir holds was trained with the same model.
 
+        What makes other parameters or another optimizer of them must be the same; all
+        else may change from one part of a run to the next.
+
+        Returns:
+          (key, value before, value now) of what has changed.
+
         Raises:
-          UsageError: naming the first key that differs.
+          UsageError: naming the keys that must not differ, and do.
         """
         path = self.workdir / "config.json"
         if not path.exists():
-            return
+            return []
         before = _flat(json.loads(path.read_text())["config"])
         now = _flat(json.loads(config.to_json()))
-        for key in sorted(before.keys() | now.keys()):
-            fixed = key.startswith(("model.", "anchors.")) or key == "optimizer.name"
-            if fixed and before.get(key) != now.get(key):
-                raise UsageError(
-                    f"--workdir={self.workdir} holds a run with config.{key}="
-                    f"{before.get(key)}, not {now.get(key)}: use another --workdir"
-                )
+        changed = [
+            (key, before.get(key), now.get(key))
+            for key in sorted(before.keys() | now.keys())
+            if before.get(key) != now.get(key)
+        ]
+        fixed = [
+            f"config.{key}={was}, not {is_now}"
+            for key, was, is_now in changed
+            if key.startswith("model.") or key in ("task", "optimizer.name")
+        ]
+        if fixed:
+            raise UsageError(
+                f"--workdir={self.workdir} holds a run with {'; '.join(fixed)}: use "
+                "another --workdir"
+            )
+        return changed
 
     def start(self, config: ConfigDict, *, from_step: int) -> None:
         """Writes the config, and forgets what was logged after `from_step`.

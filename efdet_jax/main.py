@@ -28,8 +28,9 @@ def main(argv: list[str]) -> int:
     flags.DEFINE_enum(
         "mode",
         "train",
-        ["train", "eval"],
-        "eval: evaluate only.",
+        ["train", "eval", "replay"],
+        "eval: evaluate only. replay: run the step again at which a run diverged, and"
+        " find the first operation that came to nan or inf.",
         flag_values=options,
     )
     flags.DEFINE_bool(
@@ -52,6 +53,11 @@ def _train_or_score(words: list[str], options: flags.FlagValues) -> int:
     logging.basicConfig(format="%(message)s")
     logging.getLogger("efdet_jax").setLevel(logging.INFO)
     # These load the input pipeline and Orbax: seconds.
+    if options.mode == "replay":
+        from efdet_jax.replay import replay
+
+        sys.stdout.write(replay(config, workdir) + "\n")
+        return 0
     if options.mode == "train":
         from efdet_jax.train import train as run
     else:

@@ -76,6 +76,41 @@ def learning_rate_schedule(
     return rate
 
 
+def describe_schedule(
+    *,
+    schedule: str,
+    learning_rate: float,
+    reference_batch: int,
+    batch_size: int,
+    warmup_steps: int,
+    warmup_start: float,
+    steps: int,
+) -> tuple[str, list[str]]:
+    """Returns what `learning_rate_schedule` comes to, in a line, and what is odd in it.
+
+    A rate that was meant for another batch is what most often makes a loss infinite.
+    """
+    peak = learning_rate * batch_size / reference_batch
+    told = (
+        f"learning rate {peak:.4g} at its peak ({learning_rate:.4g} for "
+        f"{reference_batch} images, here {batch_size}), from {warmup_start:.4g} in "
+        f"{min(warmup_steps, steps - 1)} steps of warm-up; {schedule} to step {steps}"
+    )
+    odd = []
+    if warmup_start > peak and warmup_steps:
+        odd.append(
+            f"warm-up goes down: config.optimizer.warmup_start={warmup_start:.4g} is "
+            f"above the peak, which a batch of {batch_size} makes {peak:.4g}; about a "
+            "tenth of the peak is usual"
+        )
+    if warmup_steps >= steps > 1:
+        odd.append(
+            f"warm-up never ends: config.optimizer.warmup_steps={warmup_steps}, but "
+            f"config.steps={steps}"
+        )
+    return told, odd
+
+
 DIRECTIONS: dict[str, Callable[[float], optax.GradientTransformation]] = {
     "sgd": optax.trace,
     "adamw": lambda momentum: optax.scale_by_adam(b1=momentum),

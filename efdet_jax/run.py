@@ -42,13 +42,20 @@ class Run(NamedTuple):
     """Whether there is a checkpoint to go on from."""
 
     def close(self) -> None:
-        """Waits until everything is on disk."""
+        """Waits until the checkpoints are on disk.
+
+        Raises:
+          NotSaved: the last one could not be written.
+        """
         self.checkpoints.close()
-        self.journal.close()
 
 
 def open_run(
-    config: ConfigDict, workdir: pathlib.Path, labels: LabelMap, val_source: Source
+    config: ConfigDict,
+    workdir: pathlib.Path,
+    labels: LabelMap,
+    val_source: Source,
+    journal: Journal,
 ) -> Run:
     """Checks a config against data, devices and workdir, and builds it.
 
@@ -57,6 +64,7 @@ def open_run(
       workdir: its folder.
       labels: the network's classes.
       val_source: the images to be scored on, with the data set's own labels.
+      journal: of the workdir.
 
     Raises:
       UsageError: the batch does not suit the devices, the validation data has a class
@@ -64,9 +72,13 @@ def open_run(
         other classes.
     """
     check_devices(config, jax.device_count())
-    journal = Journal(workdir)
-    journal.check_resumable(config)
-    checkpoints = Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep)
+    for key, before, now in journal.check_resumable(config):
+        _LOG.info("config.%s is %s now, not %s as before", key, now, before)
+    checkpoints = Checkpoints(
+        workdir / "checkpoints",
+        keep=config.checkpoint.keep,
+        if_it_fails=config.checkpoint.if_it_fails,
+    )
     progress = checkpoints.latest_progress()
     before = LabelMap.from_json(progress["labels"]) if progress else labels
     if before != labels:

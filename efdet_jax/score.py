@@ -1,5 +1,6 @@
 """Scoring without training: a workdir's newest checkpoint, or imported weights."""
 
+import contextlib
 import pathlib
 import time
 from typing import Any
@@ -10,6 +11,8 @@ from efdet_jax import assemble
 from efdet_jax.checkpoint import Restored, read_latest
 from efdet_jax.data.labels import LabelMap, network_labels
 from efdet_jax.errors import UsageError
+from efdet_jax.journal import Journal
+from efdet_jax.lease import held
 from efdet_jax.run import first_result, initial_values, open_run
 from efdet_jax.tasks import TASKS
 from efdet_jax.weights.opening import classes_of, open_weights
@@ -26,6 +29,13 @@ def score(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     Raises:
       UsageError: there is neither, or they do not suit the config or the data.
     """
+    with held(workdir), contextlib.closing(Journal(workdir)) as journal:
+        return _score(config, workdir, journal)
+
+
+def _score(
+    config: ConfigDict, workdir: pathlib.Path, journal: Journal
+) -> dict[str, Any]:
     latest = read_latest(workdir / "checkpoints")
     if latest is None and not config.init_from:
         raise UsageError(
@@ -34,7 +44,7 @@ def score(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         )
     val_source = assemble.open_data(config, "val")
     labels = _labels(config, latest, val_source.labels)
-    run = open_run(config, workdir, labels, val_source)
+    run = open_run(config, workdir, labels, val_source, journal)
     result = first_result(config, run.assembly)
     if latest is not None:
         variables = latest.state["ema"]

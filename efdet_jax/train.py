@@ -1,138 +1,39 @@
 """The training loop: steps, logs, evaluations and checkpoints until the end."""
 
-import functools
 import logging
 import math
 import pathlib
-import signal
-import time
-from collections.abc import Mapping
-from types import FrameType
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import jax
-from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from efdet_jax import assemble
 from efdet_jax import mesh as meshes
 from efdet_jax.data.labels import network_labels
 from efdet_jax.data.relabelled import relabelled
-from efdet_jax.errors import Diverged, Interrupted, OutOfMemory
+from efdet_jax.data.streams import Batches
+from efdet_jax.errors import Diverged, Interrupted, NotSaved, OutOfMemory
+from efdet_jax.guard import Guard, Taken
 from efdet_jax.journal import Journal
-from efdet_jax.optim import learning_rate_schedule, make_optimizer
+from efdet_jax.lease import held
+from efdet_jax.optim import describe_schedule
 from efdet_jax.progress import Clock, Progress
-from efdet_jax.run import first_result, initial_values, open_run
-from efdet_jax.structures import Batch, LabelledBatch, Tree
+from efdet_jax.replay import write_replay
+from efdet_jax.run import Run, first_result, initial_values, open_run
+from efdet_jax.stopping import StopRequest
+from efdet_jax.structures import Evaluation, Tree
 from efdet_jax.tasks import TASKS
-from efdet_jax.train_step import TrainState, initial_state, train_step
+from efdet_jax.train_step import TrainState
+from efdet_jax.training import (
+    Training,
+    compile_step,
+    make_training,
+    schedule_settings,
+)
 
 _LOG = logging.getLogger(__name__)
-
-SCHEDULE_KEYS = (
-    "schedule",
-    "learning_rate",
-    "reference_batch",
-    "warmup_steps",
-    "warmup_start",
-)
-"""Keys of config.optimizer that say how the rate goes; the others, what it scales."""
-
-
-class Training(NamedTuple):
-    """The compiled step of a config, and the state that it starts from."""
-
-    step: jax.stages.Wrapped
-    """(state, batch) → (state, metrics), as `train_step`; gives the old state away."""
-    state: TrainState
-
-
-def make_training(
-    config: ConfigDict,
-    assembly: assemble.Assembly,
-    variables: Mapping[str, Tree],
-    mesh: Mesh,
-) -> Training:
-    """Returns the step of a config, and its state before it, laid out on a mesh.
-
-    Args:
-      config: of the run.
-      assembly: its network.
-      variables: the first ones.
-      mesh: the devices.
-    """
-    optimizer_config = config.optimizer.to_dict()
-    schedule = learning_rate_schedule(
-        batch_size=config.batch_size,
-        steps=config.steps,
-        **{name: optimizer_config.pop(name) for name in SCHEDULE_KEYS},
-    )
-    frozen = ("backbone",) if config.model.frozen.backbone else ()
-    optimizer = make_optimizer(schedule, frozen=frozen, **optimizer_config)
-    everywhere = meshes.everywhere(mesh)
-    state = jax.jit(
-        functools.partial(initial_state, optimizer=optimizer), out_shardings=everywhere
-    )(variables)
-    step = functools.partial(
-        train_step,
-        model=assembly.model,
-        objective=assembly.objective,
-        normalisation=config.normalise.to_dict(),
-        optimizer=optimizer,
-        schedule=schedule,
-        l2_weight=config.l2_loss,
-        ema_decay=config.ema_decay,
-        seed=config.seed,
-    )
-    compiled = jax.jit(
-        step,
-        donate_argnums=0,
-        in_shardings=(everywhere, meshes.split(mesh)),
-        out_shardings=everywhere,
-    )
-    return Training(compiled, state)
-
-
-class CompiledStep(NamedTuple):
-    """A step for batches of one shape, and what it cost to make and costs to run."""
-
-    step: jax.stages.Compiled
-    """As `Training.step`."""
-    cost: dict[str, float]
-    """`compile_seconds`; `xla_flops` of a step by XLA's own count, or not a number."""
-
-
-def compile_step(training: Training, batch: Batch | LabelledBatch) -> CompiledStep:
-    """Returns the step of a training, compiled for a batch laid out on its mesh."""
-    start = time.monotonic()
-    compiled = training.step.lower(training.state, batch).compile()
-    cost = {
-        "compile_seconds": time.monotonic() - start,
-        "xla_flops": (compiled.cost_analysis() or {}).get("flops", math.nan),
-    }
-    return CompiledStep(compiled, cost)
-
-
-class StopRequest:
-    """Remembers that SIGINT or SIGTERM asked for a stop at the next step's end."""
-
-    def __init__(self) -> None:
-        self.requested = False
-        self._before: dict[int, Any] = {
-            number: signal.signal(number, self._request)
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
-
-    def _request(self, number: int, frame: FrameType | None) -> None:
-        del frame
-        self.requested = True
-        # A second signal has its usual effect, at once.
-        signal.signal(number, self._before[number])
-
-    def close(self) -> None:
-        """Gives the signals back."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
 
 
 def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
@@ -142,32 +43,47 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
       What `result.json` holds.
 
     Raises:
-      Diverged: a loss was not finite.
+      Diverged: loss or gradient were not finite for too many steps in a row.
       Interrupted: a signal asked to stop; a checkpoint was written.
+      NotSaved: a checkpoint could not be written.
       OutOfMemory: a step needs more than the devices have.
-      UsageError: data, weights, devices or workdir do not suit the config.
+      UsageError: data, weights, devices or workdir do not suit the config, or another
+        process is at work in the workdir.
     """
-    try:
-        return _train(config, workdir)
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
+    with held(workdir):
+        journal = Journal(workdir)
+        try:
+            return _train(config, workdir, journal)
+        except NotSaved:
+            journal.amend_result(status="not_saved")
             raise
-        Journal(workdir).amend_result(status="out_of_memory")
-        raise OutOfMemory(
-            f"the devices have not the memory for config.batch_size="
-            f"{config.batch_size} of {tuple(config.image_size)} pixels: lower "
-            "--config.batch_size, or set --config.model.dtype=bfloat16"
-        ) from error
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            journal.amend_result(status="out_of_memory")
+            raise OutOfMemory(
+                f"the devices have not the memory for config.batch_size="
+                f"{config.batch_size} of {tuple(config.image_size)} pixels: lower "
+                "--config.batch_size, or set --config.model.dtype=bfloat16"
+            ) from error
+        finally:
+            journal.close()
 
 
-def _train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
+def _train(
+    config: ConfigDict, workdir: pathlib.Path, journal: Journal
+) -> dict[str, Any]:
     task = TASKS[config.task]
     train_source = assemble.open_data(config, "train")
     labels = network_labels(train_source.labels, config.model.num_classes)
-    run = open_run(config, workdir, labels, assemble.open_data(config, "val"))
-    journal = run.journal
+    val_source = assemble.open_data(config, "val")
+    run = open_run(config, workdir, labels, val_source, journal)
     for name, source in (("train", train_source), ("val", run.val_source)):
         task.look(source, config, name=f"config.data.{name}={config.data[name]}")
+    told, odd = describe_schedule(**schedule_settings(config))
+    _LOG.info("%s", told)
+    for each in odd:
+        _LOG.warning("%s", each)
     lesson = task.lesson(config, run.assembly, relabelled(train_source, labels))
     training = make_training(
         config,
@@ -175,89 +91,155 @@ def _train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         initial_values(config, run),
         run.mesh,
     )
-    state = training.state
-    batches = lesson.batches
-    result = first_result(config, run.assembly)
-    seconds_before = 0.0
-    if restored := run.checkpoints.restore_latest(state):
-        state = restored.state
-        batches.set_state(restored.progress["batches"])
-        result = restored.progress["result"]
-        seconds_before = restored.progress["seconds"]
-        _LOG.info("resumed at step %d of %s", restored.step, workdir)
-    first_step = int(state.step) + 1
-    result["status"] = "running" if first_step <= config.steps else "finished"
-    journal.start(config, from_step=first_step - 1)
-    journal.result(result)
     evaluator = task.make_evaluator(
         config, run.assembly, run.val_source, run.mesh, **lesson.measures
     )
-    progress, clock, stop = Progress(config.steps), Clock(seconds_before), StopRequest()
-    compiled, metrics = None, None
-    for step in range(first_step, config.steps + 1):
-        batch = meshes.place_batch(clock.next_batch(batches), run.mesh)
-        # One step ahead of the device keeps it busy; more would only hold batches.
-        jax.block_until_ready(metrics)
-        if compiled is None:
-            compiled = compile_step(training, batch)
-            result |= compiled.cost
-        state, metrics = compiled.step(state, batch)
-        if step == first_step:
-            jax.block_until_ready(metrics)
-            progress.first_step(clock.seconds() - seconds_before)
-            clock.restart()
-        is_last = step == config.steps
-        is_saving = stop.requested or step % config.checkpoint.every == 0 or is_last
-        is_logging = step % config.log_every == 0 or is_last
-        if is_saving or is_logging:
-            logged = {name: float(v) for name, v in jax.device_get(metrics).items()}
-            if is_logging:
-                logged |= clock.report(config.batch_size)
-                journal.scalars(step, logged)
-            # Before it is saved: no checkpoint may hold what is not a number.
-            for name in ("loss", "gradient_norm"):
-                if not math.isfinite(logged[name]):
-                    journal.result(result | {"step": step, "status": "diverged"})
-                    run.close()
-                    raise Diverged(
-                        f"the {name} became {logged[name]} by step {step}: lower "
-                        "--config.optimizer.learning_rate and start in a new --workdir"
-                    )
-            if is_logging:
-                progress.show(step, logged["loss"], logged["images_per_second"])
-                result["images_per_second"] = logged["images_per_second"]
+    loop = _Loop(config, run, training, lesson.batches, evaluator)
+    guard = Guard(
+        most=config.max_skipped,
+        skipped_before=int(loop.state.skipped),
+        image_id=lambda i: train_source.annotations(i).image_id,
+    )
+    stop = StopRequest()
+    try:
+        return loop.go(guard, stop)
+    finally:
+        stop.close()
+        lesson.batches.close()
+        run.close()
+
+
+class _Loop:
+    """A run from its newest checkpoint to its end."""
+
+    def __init__(
+        self,
+        config: ConfigDict,
+        run: Run,
+        training: Training,
+        batches: Batches,
+        evaluator: Callable[[Tree], Evaluation],
+    ):
+        self.state: TrainState = training.state
+        self._config, self._run, self._training = config, run, training
+        self._batches, self._evaluator = batches, evaluator
+        self._figures = TASKS[config.task].figures
+        self._result = first_result(config, run.assembly)
+        seconds_before = 0.0
+        if restored := run.checkpoints.restore_latest(self.state):
+            self.state = restored.state
+            batches.set_state(restored.progress["batches"])
+            self._result = restored.progress["result"]
+            seconds_before = restored.progress["seconds"]
+            _LOG.info("resumed at step %d", restored.step)
+        self._first = int(self.state.step) + 1
+        is_over = self._first > config.steps
+        self._result["status"] = "finished" if is_over else "running"
+        run.journal.start(config, from_step=self._first - 1)
+        run.journal.result(self._result)
+        self._progress = Progress(config.steps)
+        self._clock = Clock(seconds_before)
+        self._seconds_before = self._saved_at = seconds_before
+
+    def go(self, guard: Guard, stop: StopRequest) -> dict[str, Any]:
+        """Trains to the last step; returns the result."""
+        config, clock = self._config, self._clock
+        taken = compiled = None
+        for step in range(self._first, config.steps + 1):
+            batch = clock.next_batch(self._batches)
+            placed = meshes.place_batch(batch, self._run.mesh)
+            # One step ahead of the device keeps it busy; more would only hold batches.
+            self._look(guard, taken)
+            if compiled is None:
+                compiled = compile_step(self._training, placed)
+                self._result |= compiled.cost
+            self.state, metrics = compiled.step(self.state, placed)
+            taken = Taken(step, batch, metrics)
+            if step == self._first:
+                jax.block_until_ready(metrics)
+                self._progress.first_step(clock.seconds() - self._seconds_before)
                 clock.restart()
-        if step % config.eval.every == 0 or is_last:
-            evaluation = evaluator(state.ema)
-            journal.scalars(step, evaluation.metrics)
-            journal.pictures(step, evaluation.pictures)
-            result |= evaluation.metrics
-            seconds = clock.seconds()
-            hours = seconds * jax.device_count() / 3600
-            result |= {"step": step, "seconds": seconds, "device_hours": hours}
-            if is_last and evaluation.detections:
-                journal.detections(evaluation.detections())
-            result["status"] = "finished" if is_last else "running"
-            journal.result(result)
-            shown = {name: evaluation.metrics[name] for name in task.figures[:2]}
-            progress.evaluated(step, shown)
-            clock.restart()
-        if is_saving:
-            extra = {
-                "batches": batches.get_state(),
-                "result": result,
-                "seconds": clock.seconds(),
-                "labels": run.labels.to_json(),
-            }
-            run.checkpoints.save(step, state, extra)
-        if is_saving and stop.requested and not is_last:
-            journal.result(result | {"step": step, "status": "interrupted"})
-            break
-    batches.close()
-    run.close()
-    stop.close()
-    if result["status"] != "finished":
-        raise Interrupted(
-            f"stopped at step {step}; the same command goes on from there"
-        )
-    return result
+            is_last = step == config.steps
+            if step % config.log_every == 0 or is_last:
+                self._log(taken)
+            is_best = False
+            if step % config.eval.every == 0 or is_last:
+                self._look(guard, taken)
+                is_best = self._evaluate(step)
+            if stop.requested or is_best or is_last or self._is_due(step):
+                self._look(guard, taken)
+                self._save(step)
+            if stop.requested and not is_last:
+                self._run.journal.result(
+                    self._result | {"step": step, "status": "interrupted"}
+                )
+                raise Interrupted(
+                    f"stopped at step {step}; the same command goes on from there"
+                )
+        return self._result
+
+    def _look(self, guard: Guard, taken: Taken | None) -> None:
+        try:
+            if taken:
+                guard.look(taken)
+        except Diverged:
+            assert taken
+            self._run.journal.result(
+                self._result | {"step": taken.step, "status": "diverged"}
+            )
+            # Of the last of these steps, which changed nothing but the counters.
+            before = self.state._replace(step=self.state.step - 1)
+            placed = meshes.place_batch(taken.batch, self._run.mesh)
+            write_replay(self._run.journal.workdir, before, placed)
+            raise
+
+    def _log(self, taken: Taken) -> None:
+        logged = {name: float(v) for name, v in jax.device_get(taken.metrics).items()}
+        logged |= self._clock.report(self._config.batch_size)
+        self._run.journal.scalars(taken.step, logged)
+        speed = logged["images_per_second"]
+        self._progress.show(taken.step, logged["loss"], speed)
+        self._result["images_per_second"] = speed
+        self._clock.restart()
+
+    def _evaluate(self, step: int) -> bool:
+        """Scores the averages; says whether they are the best so far."""
+        journal, is_last = self._run.journal, step == self._config.steps
+        evaluation = self._evaluator(self.state.ema)
+        journal.scalars(step, evaluation.metrics)
+        journal.pictures(step, evaluation.pictures)
+        if is_last and evaluation.detections:
+            journal.detections(evaluation.detections())
+        seconds = self._clock.seconds()
+        self._result |= evaluation.metrics | {
+            "step": step,
+            "seconds": seconds,
+            "device_hours": seconds * jax.device_count() / 3600,
+            "status": "finished" if is_last else "running",
+        }
+        name = self._figures[0]
+        is_best = evaluation.metrics[name] > self._result.get(f"best_{name}", -math.inf)
+        if is_best:
+            best = {f"best_{name}": evaluation.metrics[name], "best_step": step}
+            self._result |= best
+        journal.result(self._result)
+        shown = {name: evaluation.metrics[name] for name in self._figures[:2]}
+        self._progress.evaluated(step, shown)
+        self._clock.restart()
+        return is_best
+
+    def _is_due(self, step: int) -> bool:
+        every = self._config.checkpoint
+        seconds = self._clock.seconds() - self._saved_at
+        return step % every.every == 0 or 0 < 60 * every.minutes <= seconds
+
+    def _save(self, step: int) -> None:
+        self._saved_at = self._clock.seconds()
+        progress = {
+            "batches": self._batches.get_state(),
+            "result": self._result,
+            "seconds": self._saved_at,
+            "labels": self._run.labels.to_json(),
+        }
+        best = self._result.get("best_step")
+        self._run.checkpoints.save(step, self.state, progress, best=best)

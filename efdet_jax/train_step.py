@@ -25,6 +25,8 @@ class TrainState(NamedTuple):
     opt_state: Tree
     ema: Tree
     """Averages of {"params": …, "batch_stats": …}; what evaluation uses."""
+    skipped: Int[Array, ""]
+    """Steps that changed nothing, because their loss or gradient was not finite."""
 
 
 def initial_state(
@@ -38,6 +40,7 @@ def initial_state(
         opt_state=optimizer.init(variables["params"]),
         # Copies: a step gives its buffers away, and none may be given twice.
         ema=jax.tree.map(jnp.array, dict(variables)),
+        skipped=jnp.zeros((), jnp.int32),
     )
 
 
@@ -55,6 +58,9 @@ def train_step(
     seed: int,
 ) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
     """Returns the state after one batch, and what there is to log of it.
+
+    Where the loss or the gradient is not finite, only the counters of the state change:
+    what is not a number would never leave parameters, averages or moments again.
 
     Args:
       state: before the step.
@@ -86,6 +92,8 @@ def train_step(
 
     gradient_fn = jax.value_and_grad(loss_fn, has_aux=True)
     (total, (batch_stats, named)), gradients = gradient_fn(state.params)
+    gradient_norm = optax.tree.norm(gradients)
+    is_finite = jnp.isfinite(total) & jnp.isfinite(gradient_norm)
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     # Young averages forget faster, or they would remember the random beginning.
@@ -95,9 +103,17 @@ def train_step(
         state.ema,
         {"params": params, "batch_stats": batch_stats},
     )
+    after = state._replace(
+        params=params, batch_stats=batch_stats, opt_state=opt_state, ema=ema
+    )
+    after = jax.tree.map(lambda new, old: jnp.where(is_finite, new, old), after, state)
+    after = after._replace(
+        step=state.step + 1, skipped=state.skipped + jnp.where(is_finite, 0, 1)
+    )
     metrics = named | {
         "loss": total,
-        "gradient_norm": optax.tree.norm(gradients),
+        "gradient_norm": gradient_norm,
         "learning_rate": jnp.asarray(schedule(state.step)),
+        "skipped_steps": after.skipped.astype(jnp.float32),
     }
-    return TrainState(state.step + 1, params, batch_stats, opt_state, ema), metrics
+    return after, metrics

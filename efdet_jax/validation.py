@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from efdet_jax import scaling
-from efdet_jax.config import FREE, REFERENCES, has_key
+from efdet_jax.config import FREE, IF_NOT_SAVED, REFERENCES, has_key
 from efdet_jax.data.sampling import SAMPLINGS
 from efdet_jax.data.transforms import PAD_COLOURS, RESIZES
 from efdet_jax.errors import UsageError
@@ -261,7 +261,9 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "eval.batch_size": (1, _ANY),
     "eval.pictures": (0, _ANY),
     "checkpoint.every": (1, _ANY),
+    "checkpoint.minutes": (0, _ANY),
     "checkpoint.keep": (1, _ANY),
+    "max_skipped": (0, _ANY),
 }
 """Smallest and largest value of what would fail late, or silently mean nothing."""
 
@@ -294,6 +296,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "postprocess.candidates": tuple(CANDIDATES),
     "postprocess.method": tuple(METHODS),
     "postprocess.clip": CLIPS,
+    "checkpoint.if_it_fails": IF_NOT_SAVED,
 }
 
 

@@ -64,7 +64,7 @@ from efdet_jax import assemble
 from efdet_jax import mesh as meshes
 from efdet_jax.memory import keep_memory
 from efdet_jax.models.initial import initial_variables
-from efdet_jax.train import compile_step, make_training
+from efdet_jax.training import compile_step, make_training
 
 
 def rows_of(program: Program, runs: list[list[Event]]) -> list[Row]:

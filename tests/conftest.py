@@ -5,8 +5,15 @@ import pathlib
 
 import jax
 import pytest
+from jobs import environment_with_cache
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory) -> dict[str, str]:
+    """Of main jobs that share their compiled programs."""
+    return environment_with_cache(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")

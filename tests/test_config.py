@@ -4,7 +4,7 @@ import json
 import pytest
 from ml_collections import ConfigDict
 
-from efdet_jax import assemble, optim, postprocess, scaling, train
+from efdet_jax import assemble, optim, postprocess, scaling, training
 from efdet_jax import config as config_lib
 from efdet_jax.anchors import anchor_grid
 from efdet_jax.classifier_config import get_classifier_config
@@ -128,7 +128,7 @@ def test_the_sections_that_choose_by_name_have_no_dead_key_either(config):
     neck = {"name"} | (arguments(Neck) - {"name_of_table", "levels", "style"})
     assert set(config.model.neck) == neck
     schedule = arguments(optim.learning_rate_schedule) - {"batch_size", "steps"}
-    assert set(train.SCHEDULE_KEYS) == schedule
+    assert set(training.SCHEDULE_KEYS) == schedule
     optimizer = {"name"} | (arguments(optim.make_optimizer) - {"schedule", "frozen"})
     assert set(config.optimizer) == schedule | optimizer
     shapes = arguments(Shapes) - {"split", "num_images", "image_size"}

@@ -82,9 +82,9 @@ def test_config_json_has_the_resolved_config_and_the_versions(journal):
 )
 def test_a_workdir_of_another_model_is_refused(journal, key, value):
     config = recipes.get_small_config(-3.0)
-    journal.check_resumable(config)
+    assert journal.check_resumable(config) == []
     journal.start(config, from_step=0)
-    journal.check_resumable(config)
+    assert journal.check_resumable(config) == []
     before = lookup(config, key)
     config.update_from_flattened_dict({key: value})
     with pytest.raises(
@@ -93,12 +93,26 @@ def test_a_workdir_of_another_model_is_refused(journal, key, value):
         journal.check_resumable(config)
 
 
-def test_a_run_may_go_on_longer_or_slower(journal):
+def test_a_run_may_go_on_longer_or_slower_and_is_told_what_changed(journal):
     config = recipes.get_small_config(-3.0)
     journal.start(config, from_step=0)
+    before = config.copy_and_resolve_references()
     config.steps *= 2
     config.optimizer.learning_rate /= 2
-    journal.check_resumable(config)
+    rate = "optimizer.learning_rate"
+    assert journal.check_resumable(config) == [
+        (rate, before.optimizer.learning_rate, config.optimizer.learning_rate),
+        ("steps", before.steps, config.steps),
+    ]
+
+
+def test_all_that_must_not_differ_is_named_at_once(journal):
+    config = recipes.get_small_config(-3.0)
+    journal.start(config, from_step=0)
+    config.model.neck.width = 96
+    config.optimizer.name = "sgd"
+    with pytest.raises(UsageError, match=r"neck\.width=.*; config\.optimizer\.name="):
+        journal.check_resumable(config)
 
 
 def test_a_workdir_is_made_with_its_parents_and_left_empty(tmp_path):

@@ -13,7 +13,7 @@ from efdet_jax.evaluate import make_predict_step
 from efdet_jax.kernels import library
 from efdet_jax.models.initial import initial_variables
 from efdet_jax.structures import Batch
-from efdet_jax.train import make_training
+from efdet_jax.training import make_training
 
 # What XLA itself brings for the platform, or resolves before it gets there.
 KNOWN = {"Sharding", "TopK", "mhlo.topk", "chlo.top_k", "cu_threefry2x32_ffi"}

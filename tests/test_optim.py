@@ -5,7 +5,12 @@ import pytest
 from jax import numpy as jnp
 
 from efdet_jax import validation
-from efdet_jax.optim import DIRECTIONS, learning_rate_schedule, make_optimizer
+from efdet_jax.optim import (
+    DIRECTIONS,
+    describe_schedule,
+    learning_rate_schedule,
+    make_optimizer,
+)
 
 SCHEDULE = {
     "schedule": "cosine",
@@ -145,3 +150,23 @@ def test_every_direction_goes_downhill(name):
         updates, state = optimizer.update(params, state, params)  # of |x|² / 2
         params = optax.apply_updates(params, updates)
     assert np.abs(params["kernel"]).max() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("changes", "peak", "odd"),
+    [
+        ({}, "0.08", []),
+        ({"batch_size": 4}, "0.005", ["warm-up goes down"]),
+        ({"warmup_start": 0.1}, "0.08", ["warm-up goes down"]),
+        ({"warmup_steps": 1000}, "0.08", ["warm-up never ends"]),
+        ({"batch_size": 4, "warmup_start": 0.0}, "0.005", []),
+    ],
+)
+def test_a_schedule_says_its_peak_and_what_is_odd_in_it(changes, peak, odd):
+    settings = SCHEDULE | changes
+    told, found = describe_schedule(**settings)
+    assert f"learning rate {peak} at its peak" in told
+    assert [each.partition(":")[0] for each in found] == odd
+    rates = learning_rate_schedule(**settings)(np.arange(1000))
+    is_down = rates[1] < rates[0]
+    assert is_down == ("warm-up goes down" in odd)

@@ -1,36 +1,26 @@
 import json
-import os
-import pathlib
+import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import jax
 import numpy as np
 import pytest
 import tiny
+from jobs import ROOT, command, let_another_hold, losses, result, rows, run
 from oracles.trees import flat_arrays
 
-from efdet_jax import assemble, train
+from efdet_jax import assemble, score, train
 from efdet_jax import mesh as meshes
 from efdet_jax.checkpoint import Checkpoints
 from efdet_jax.errors import UsageError
 from efdet_jax.models.initial import initial_variables
+from efdet_jax.training import make_training
 
-ROOT = pathlib.Path(__file__).parents[1]
 STEPS = 4
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
-
-
-def rows(workdir):
-    lines = (workdir / "metrics.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines]
-
-
-def result(workdir):
-    return json.loads((workdir / "result.json").read_text())
 
 
 def short_config():
@@ -60,13 +50,13 @@ def states(finished):
     assembly = assemble.detector(config, config.data.shapes.num_classes)
     variables = initial_variables(assembly.variables, seed=0, foreground_prior=0.01)
     mesh = meshes.data_mesh()
-    blank = train.make_training(config, assembly, variables, mesh).state
+    blank = make_training(config, assembly, variables, mesh).state
     found = {0: blank}
     for step in range(1, STEPS + 1):
         # The newest of a folder with this checkpoint alone.
         folder = finished[0] / f"only_{step}"
         shutil.copytree(finished[0] / "checkpoints" / str(step), folder / str(step))
-        checkpoints = Checkpoints(folder, keep=1)
+        checkpoints = Checkpoints(folder, keep=1, if_it_fails="stop")
         found[step] = checkpoints.restore_latest(blank).state
         checkpoints.close()
     return found
@@ -198,42 +188,12 @@ def test_training_data_and_validation_data_must_have_the_same_classes(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    """Lets equal programs of several processes be compiled once."""
-    return os.environ | {
-        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("cache")),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "1",
-    }
-
-
-def command(workdir, *arguments):
-    job = [sys.executable, "-m", "efdet_jax.main", "--config=tests/tiny.py"]
-    return [*job, f"--workdir={workdir}", *arguments]
-
-
-def run(environment, workdir, *arguments, devices=1):
-    flags = f"--xla_force_host_platform_device_count={devices}"
-    return subprocess.run(
-        command(workdir, *arguments),
-        cwd=ROOT,
-        env=environment | {"XLA_FLAGS": flags},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-@pytest.fixture(scope="module")
 def unbroken(environment, tmp_path_factory):
     """The workdir of a run on one device that nothing disturbed."""
     workdir = tmp_path_factory.mktemp("unbroken")
     done = run(environment, workdir)
     assert done.returncode == 0, done.stderr
     return workdir
-
-
-def losses(workdir):
-    return [row["loss"] for row in rows(workdir) if "loss" in row]
 
 
 @pytest.mark.slow
@@ -320,20 +280,43 @@ def test_what_is_done_about_imbalance_trains(flags, environment, tmp_path):
     assert 0 <= result(tmp_path)["loss_share/easy_background"] < 1
 
 
+DIVERGING = (
+    "--config.optimizer.name=sgd",
+    "--config.optimizer.learning_rate=1e30",
+    "--config.optimizer.clip_norm=1e30",
+    "--config.max_skipped=3",
+)
+
+
 @pytest.mark.slow
-def test_a_run_that_diverges_ends_with_one_line_and_says_so(environment, tmp_path):
-    done = run(
-        environment,
-        tmp_path,
-        "--config.optimizer.name=sgd",
-        "--config.optimizer.learning_rate=1e30",
-        "--config.optimizer.clip_norm=1e30",
-    )
+def test_a_run_that_diverges_ends_with_one_line_and_can_be_replayed(
+    environment, tmp_path
+):
+    done = run(environment, tmp_path, *DIVERGING)
     assert done.returncode == 1, done.stderr
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
     last = done.stderr.splitlines()[-1]
-    assert last.startswith("error: the loss became ")
+    assert last.startswith("error: 4 steps in a row came to no finite loss")
     assert "--config.optimizer.learning_rate" in last
-    assert result(tmp_path)["status"] == "diverged"
-    assert losses(tmp_path)[-1] is None
+    found = result(tmp_path)
+    assert found["status"] == "diverged"
+    skipped = [row["skipped_steps"] for row in rows(tmp_path)]
+    assert skipped[-1] >= 3
+    assert f"at step {found['step']}, images " in last
+
+    replayed = run(environment, tmp_path, "--mode=replay", *DIVERGING)
+    assert replayed.returncode == 0, replayed.stderr
+    first, *values, where = replayed.stdout.splitlines()
+    assert first.startswith(f"step {found['step']}, images ")
+    assert first.removeprefix("step ").partition(", images ")[2] in last + ", "
+    assert any(value.split()[1] in ("nan", "inf", "-inf") for value in values)
+    assert re.match(r"first (nan|inf): .* efdet_jax/\S+\.py:\d+: ", where)
+
+
+def test_a_workdir_has_one_writer(tmp_path):
+    owner = let_another_hold(tmp_path)
+    for job in (train.train, score.score):
+        with pytest.raises(UsageError, match=f"by process {owner} on "):
+            job(short_config(), tmp_path)
+    assert [path.name for path in tmp_path.glob("[!.]*")] == ["lease.json"]

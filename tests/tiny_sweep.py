@@ -24,6 +24,7 @@ def get_trials(width: str = "8") -> list[Trial]:
                 "optimizer.name": "sgd",
                 "optimizer.learning_rate": 1e30,
                 "optimizer.clip_norm": 1e30,
+                "max_skipped": 1,
             },
         ),
         trial("again", seed=1),

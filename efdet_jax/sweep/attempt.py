@@ -12,10 +12,10 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from efdet_jax import lease
 from efdet_jax.errors import UsageError
 from efdet_jax.memory import keep_memory
 from efdet_jax.replacing import replace_text
-from efdet_jax.sweep import lease
 
 CRASHED = 70
 """The exit code of an error that nobody foresaw; 1 is that of a run that diverged."""

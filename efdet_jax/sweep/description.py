@@ -13,7 +13,7 @@ from efdet_jax.progress import duration
 from efdet_jax.sweep.loading import trial_config
 from efdet_jax.sweep.trials import Trial
 from efdet_jax.tasks import TASKS
-from efdet_jax.train import compile_step, make_training
+from efdet_jax.training import compile_step, make_training
 
 _TIMED_STEPS = 3
 

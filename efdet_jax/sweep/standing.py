@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from efdet_jax import lease
 from efdet_jax.errors import EXIT_CODES, Diverged, OutOfMemory, UsageError
-from efdet_jax.sweep import attempt, lease
+from efdet_jax.sweep import attempt
 
 MOST_FRUITLESS = 3
 """Attempts that may die in a row without a new checkpoint between them."""

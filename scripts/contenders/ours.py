@@ -26,7 +26,7 @@ from efdet_jax.evaluate import make_predict_step
 from efdet_jax.memory import keep_memory
 from efdet_jax.models.initial import initial_variables
 from efdet_jax.structures import Batch, Detections, Tree
-from efdet_jax.train import compile_step, make_training
+from efdet_jax.training import compile_step, make_training
 
 POSTPROCESS = {
     "candidates": "pairs",

@@ -1,9 +1,10 @@
 import json
 
 import pytest
+from jobs import let_another_hold
 
-from efdet_jax import main
-from efdet_jax.sweep import attempt, lease
+from efdet_jax import lease, main
+from efdet_jax.sweep import attempt
 
 
 @pytest.fixture
@@ -74,8 +75,8 @@ def test_a_folder_that_somebody_works_in_is_left_alone(job, tmp_path, capsys):
     given = job(lambda: 0)
     before = {"attempts": 1, "exit_code": None, "step": 0, "fruitless": 1}
     (tmp_path / "attempt.json").write_text(json.dumps(before))
-    with lease.held(tmp_path):
-        assert attempt.main(tmp_path, []) == attempt.BUSY
+    owner = let_another_hold(tmp_path)
+    assert attempt.main(tmp_path, []) == attempt.BUSY
     assert not given
     assert attempt.read(tmp_path) == before
-    assert "is being trained by process" in capsys.readouterr().err
+    assert f"is being worked in by process {owner}" in capsys.readouterr().err

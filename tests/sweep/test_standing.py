@@ -3,7 +3,8 @@ import math
 
 import pytest
 
-from efdet_jax.sweep import attempt, lease, standing
+from efdet_jax import lease
+from efdet_jax.sweep import attempt, standing
 
 
 def attempted(folder, **record):

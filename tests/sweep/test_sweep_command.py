@@ -11,7 +11,8 @@ import time
 import pytest
 from slurm_cluster import cluster, missing
 
-from efdet_jax.sweep import attempt, lease
+from efdet_jax import lease
+from efdet_jax.sweep import attempt
 
 ROOT = pathlib.Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
@@ -79,7 +80,7 @@ def test_a_trial_that_diverges_is_a_result_and_stops_no_other(whole):
         "diverging": "diverged",
         "again": "finished",
     }
-    assert "error: the loss became" in table
+    assert "error: 2 steps in a row came to no finite loss" in table
     assert "2 of 3 trials finished, 1 diverged" in report
     assert results(workdir)["diverging"]["status"] == "diverged"
 

@@ -1,4 +1,4 @@
-"""Who works in a trial's folder: a file that its owner touches while it lives."""
+"""Who works in a run's folder: a file that its owner touches while it lives."""
 
 import contextlib
 import fcntl
@@ -41,11 +41,15 @@ def holder(folder: Path) -> dict[str, Any] | None:
 def held(folder: Path) -> Iterator[None]:
     """Holds the lease of a folder, and touches it from a thread of its own.
 
+    Who holds it already, this process, goes on holding it.
+
     Raises:
       UsageError: somebody else holds it.
     """
     path = folder / "lease.json"
-    _take(folder, path)
+    if not _take(folder, path):
+        yield
+        return
     is_over = threading.Event()
 
     def beat() -> None:
@@ -62,18 +66,23 @@ def held(folder: Path) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
-def _take(folder: Path, path: Path) -> None:
+def _take(folder: Path, path: Path) -> bool:
+    """Takes the lease of a folder; says whether this process had it not yet."""
     pid, host = os.getpid(), socket.gethostname()
+    folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lease.lock").open("w") as lock:
         # Two may have found it free at the same time.
         fcntl.flock(lock, fcntl.LOCK_EX)
         if owner := holder(folder):
+            if (owner["host"], owner["pid"]) == (host, pid):
+                return False
             raise UsageError(
-                f"{folder} is being trained by process {owner['pid']} on "
+                f"{folder} is being worked in by process {owner['pid']} on "
                 f"{owner['host']}: wait for it, or stop it first"
             )
         owner = {"host": host, "pid": pid, "started": _started(pid)}
         replace_text(path, json.dumps(owner))
+        return True
 
 
 def _started(pid: int) -> str | None:

@@ -8,12 +8,12 @@ import time
 
 import pytest
 
+from efdet_jax import lease
 from efdet_jax.errors import UsageError
-from efdet_jax.sweep import lease
 
 HOLD = """
 import pathlib, sys, time
-from efdet_jax.sweep import lease
+from efdet_jax import lease
 with lease.held(pathlib.Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
@@ -39,6 +39,14 @@ def test_a_folder_has_one_owner_who_gives_it_back(tmp_path):
         held = lease.holder(tmp_path)
         assert held is not None
         assert held["pid"] == os.getpid()
+    assert lease.holder(tmp_path) is None
+
+
+def test_who_holds_it_holds_it_on(tmp_path):
+    with lease.held(tmp_path):
+        with lease.held(tmp_path):
+            pass
+        assert lease.holder(tmp_path) is not None
     assert lease.holder(tmp_path) is None
 
 

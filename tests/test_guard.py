@@ -1,0 +1,116 @@
+import logging
+
+import jax
+import numpy as np
+import optax
+import pytest
+from jax import numpy as jnp
+
+from efdet_jax.errors import Diverged
+from efdet_jax.guard import Guard, Taken
+from efdet_jax.models.classifier import Classifier
+from efdet_jax.structures import LabelledBatch
+from efdet_jax.train_step import initial_state, train_step
+
+
+class Line(Classifier):
+    """y = w x with an image for x: a network whose loss can be anything."""
+
+    def apply(self, variables, image, *, train, mutable, rngs):
+        del train, mutable, rngs
+        statistics = {"mean": jnp.mean(image)}
+        weight = variables["params"]["line"]["kernel"]
+        return weight * jnp.mean(image), {"batch_stats": statistics}
+
+
+LINE = Line(
+    num_classes=1,
+    backbone={},
+    dropout=0.0,
+    activation="none",
+    padding="same",
+    frozen={"backbone": False},
+    dtype="float32",
+)
+
+
+def step_on(state, pixel, *, loss=lambda y: y, clip=1e9):
+    optimizer = optax.chain(optax.clip_by_global_norm(clip), optax.trace(0.9))
+    batch = LabelledBatch(
+        image=jnp.full((1, 2, 2, 3), pixel, jnp.uint8),
+        classes=jnp.zeros(1, jnp.int32),
+        image_index=jnp.zeros(1, jnp.int32),
+    )
+    return train_step(
+        state or initial_state(START, optimizer),
+        batch,
+        model=LINE,
+        objective=lambda outputs, batch: (loss(outputs), {"part": loss(outputs)}),
+        normalisation={"mean": (0.0,) * 3, "stddev": (1.0,) * 3},
+        optimizer=optimizer,
+        schedule=optax.constant_schedule(0.1),
+        l2_weight=0.0,
+        ema_decay=0.9,
+        seed=0,
+    )
+
+
+START = {
+    "params": {"line": {"kernel": jnp.asarray(2.0)}},
+    "batch_stats": {"mean": jnp.asarray(0.0)},
+}
+LOSSES = {
+    "a loss that is nan": lambda y: jnp.log(y - 1e9),
+    "a loss that is inf": lambda y: y / 0.0,
+    # sqrt has an infinite slope where it is 0.
+    "a gradient that is nan": lambda y: jnp.sqrt(y * 0.0),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_step_that_is_not_finite_changes_only_the_counters(name):
+    state, metrics = step_on(None, 3)
+    assert metrics["skipped_steps"] == 0
+    assert state.batch_stats["mean"] == 3
+    skipped, metrics = step_on(state, 7, loss=LOSSES[name])
+    assert not np.isfinite([metrics["loss"], metrics["gradient_norm"]]).all()
+    assert metrics["skipped_steps"] == 1
+    assert skipped.step == state.step + 1
+    as_before = skipped._replace(step=state.step, skipped=state.skipped)
+    jax.tree.map(np.testing.assert_array_equal, as_before, state)
+    after, metrics = step_on(skipped, 5)
+    assert metrics["skipped_steps"] == 1
+    assert after.params != state.params
+
+
+def taken(step, skipped, *, loss=1.0, part=1.0):
+    metrics = {"loss": loss, "box_loss": part, "skipped_steps": skipped}
+    batch = LabelledBatch(
+        image=np.zeros((3, 2, 2, 3), np.uint8),
+        classes=np.zeros(3, np.int32),
+        image_index=np.asarray([4, 0, -1], np.int32),
+    )
+    return Taken(step, batch, {name: jnp.asarray(v) for name, v in metrics.items()})
+
+
+def test_a_skipped_step_is_told_of_with_its_part_and_images(caplog):
+    guard = Guard(most=5, skipped_before=2, image_id=lambda i: f"image{i}.jpg")
+    with caplog.at_level(logging.WARNING):
+        guard.look(taken(7, 2))
+        assert not caplog.messages
+        guard.look(taken(8, 3, loss=np.nan, part=np.nan))
+    (line,) = caplog.messages
+    assert line.startswith("box_loss, loss not finite at step 8, images image4.jpg, ")
+    assert "image0.jpg" in line
+    assert line.endswith("skipped, 3 so far")
+
+
+def test_only_steps_in_a_row_end_a_run():
+    guard = Guard(most=2, skipped_before=0, image_id=str)
+    counts = [1, 2, 2, 3, 4, 4]
+    for step, count in enumerate(counts):
+        guard.look(taken(step, count, loss=np.inf))
+    guard.look(taken(7, 5, loss=np.inf))
+    guard.look(taken(8, 6, loss=np.inf))
+    with pytest.raises(Diverged, match=r"3 steps in a row.*loss not finite at step 9"):
+        guard.look(taken(9, 7, loss=np.inf))
