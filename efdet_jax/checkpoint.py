@@ -21,8 +21,6 @@ _LOG = logging.getLogger(__name__)
 
 _UNFINISHED = ".orbax-checkpoint-tmp"
 """How the name of a folder ends that is not a checkpoint yet, or no longer."""
-
-
 _STILL_WRITTEN = ("_CHECKPOINT_METADATA",)
 """What Orbax changes in a checkpoint when it gets its name; nothing is read from it."""
 
@@ -56,9 +54,9 @@ class Checkpoints:
         self._keep = keep
         self._goes_on = if_it_fails == "go on"
         self._best: int | None = None
+        self._has_saved = False
         self._folder.mkdir(parents=True, exist_ok=True)
-        for left in self._folder.glob(f"*{_UNFINISHED}*"):
-            shutil.rmtree(left)
+        self._remove_unfinished()
         self._newest, damaged = _newest_whole(self._folder)
         for step in damaged:
             _move_to(self._folder / str(step), self._folder.parent / "damaged")
@@ -83,7 +81,7 @@ class Checkpoints:
             stop then. Those before are as they were.
         """
         self._settle()
-        self._best = best
+        self._best, self._has_saved = best, True
         items = ocp.args.Composite(
             state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave(progress)
         )
@@ -133,17 +131,22 @@ class Checkpoints:
             self._saver.wait_until_finished()
         except Exception as error:
             self._report(error)
-        steps = _steps(self._folder)
+        # Which one is the best, only who saves has said.
+        steps = _steps(self._folder) if self._has_saved else []
         for step in steps[: -self._keep]:
             if step != self._best:
                 # Under its name it would be half a checkpoint for a while.
                 path = self._folder / str(step)
-                shutil.rmtree(path.rename(path.with_name(f"{step}{_UNFINISHED}")))
+                path.rename(path.with_name(f"{step}{_UNFINISHED}"))
+                self._remove_unfinished()
+
+    def _remove_unfinished(self) -> None:
+        for left in self._folder.glob(f"*{_UNFINISHED}*"):
+            shutil.rmtree(left, ignore_errors=True)
 
     def _report(self, error: Exception) -> None:
         # What there is of it takes room that the next one needs.
-        for left in self._folder.glob(f"*{_UNFINISHED}*"):
-            shutil.rmtree(left, ignore_errors=True)
+        self._remove_unfinished()
         steps = _steps(self._folder)
         reason = str(error).strip().splitlines()[0]
         message = (

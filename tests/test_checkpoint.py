@@ -84,6 +84,8 @@ def test_only_the_newest_are_kept_and_the_best(folder):
     assert names(folder) == {"2", "3"}
     write(folder, (4, 5), best=2)
     assert names(folder) == {"2", "4", "5"}
+    check_restored(folder, 5)
+    assert names(folder) == {"2", "4", "5"}, "who saves nothing removes nothing"
     write(folder, (6,), best=6)
     assert names(folder) == {"5", "6"}
 
