@@ -13,6 +13,7 @@ from typing import NamedTuple
 import jax
 import orbax.checkpoint as ocp
 
+from efdet_jax import hosts
 from efdet_jax.errors import NotSaved, UsageError
 from efdet_jax.seals import flaw, write_seal
 from efdet_jax.structures import Tree
@@ -55,17 +56,22 @@ class Checkpoints:
         self._goes_on = if_it_fails == "go on"
         self._best: int | None = None
         self._has_saved = False
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._remove_unfinished()
-        self._newest, damaged = _newest_whole(self._folder)
-        for step in damaged:
-            _move_to(self._folder / str(step), self._folder.parent / "damaged")
+        self._newest: int | None = hosts.first_does(self._tidy_up)
         self._saver = ocp.AsyncCheckpointer(
             ocp.CompositeCheckpointHandler(),
             async_options=ocp.options.AsyncOptions(
                 post_finalization_callback=self._seal
             ),
         )
+
+    def _tidy_up(self) -> int | None:
+        """Leaves only what is whole; returns the step of the newest of it."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._remove_unfinished()
+        newest, damaged = _newest_whole(self._folder)
+        for step in damaged:
+            _move_to(self._folder / str(step), self._folder.parent / "damaged")
+        return newest
 
     def save(self, step: int, state: Tree, progress: dict, *, best: int | None) -> None:
         """Starts to write a checkpoint; returns once the arrays are copied.
@@ -132,7 +138,8 @@ class Checkpoints:
         except Exception as error:
             self._report(error)
         # Which one is the best, only who saves has said.
-        steps = _steps(self._folder) if self._has_saved else []
+        is_ours = self._has_saved and hosts.is_first()
+        steps = _steps(self._folder) if is_ours else []
         for step in steps[: -self._keep]:
             if step != self._best:
                 # Under its name it would be half a checkpoint for a while.
@@ -145,8 +152,9 @@ class Checkpoints:
             shutil.rmtree(left, ignore_errors=True)
 
     def _report(self, error: Exception) -> None:
-        # What there is of it takes room that the next one needs.
-        self._remove_unfinished()
+        if hosts.is_first():
+            # What there is of it takes room that the next one needs.
+            self._remove_unfinished()
         steps = _steps(self._folder)
         reason = str(error).strip().splitlines()[0]
         message = (
@@ -166,7 +174,7 @@ def read_latest(folder: pathlib.Path) -> Restored | None:
     Raises:
       UsageError: there are checkpoints, and all of them are damaged.
     """
-    step, _ = _newest_whole(folder.absolute())
+    step = hosts.first_does(lambda: _newest_whole(folder.absolute())[0])
     if step is None:
         return None
     items = ocp.args.Composite(

@@ -13,6 +13,7 @@ from efdet_jax.config import (
     MAX_SKIPPED,
     REFERENCES,
     checkpoint_section,
+    mesh_section,
     has_key,
     shapes_section,
 )
@@ -109,6 +110,7 @@ def get_classifier_config(
     )
     config.checkpoint = checkpoint_section(_EPOCH)
     config.max_skipped = MAX_SKIPPED
+    config.mesh = mesh_section()
     config.log_every = 100
     config.update_from_flattened_dict(
         {key: v for key, v in REFERENCES[reference].items() if has_key(config, key)}

@@ -162,6 +162,7 @@ def get_config(
     )
     config.checkpoint = checkpoint_section(_EPOCH)
     config.max_skipped = MAX_SKIPPED
+    config.mesh = mesh_section()
     config.log_every = 100
     config.update_from_flattened_dict(REFERENCES[reference])
     return config.lock()
@@ -184,6 +185,13 @@ def checkpoint_section(every: int) -> ConfigDict:
             "keep": 2,  # the newest; the best is kept beside them
             "if_it_fails": "stop",  # when the disk is full; or "go on" to the next
         }
+    )
+
+
+def mesh_section() -> ConfigDict:
+    """Returns how the devices share a batch."""
+    return ConfigDict(
+        {"spatial": 1}  # devices that share the rows of an image; the others, images
     )
 
 

@@ -17,6 +17,10 @@ class OutOfMemory(Exception):
     """The devices have not the memory that a step needs."""
 
 
+class HostLost(Exception):
+    """Another process of the run has ended, and this one cannot go on alone."""
+
+
 class NotSaved(Exception):
     """A checkpoint could not be written; those before it are as they were."""
 
@@ -27,5 +31,6 @@ EXIT_CODES: dict[type[Exception], int] = {
     OutOfMemory: 3,
     NotSaved: 4,
     Interrupted: 42,
+    HostLost: 42,
 }
 """What the process returns; launchers restart on 42."""

@@ -12,6 +12,7 @@ import json
 import math
 import os
 import pathlib
+import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,8 +29,15 @@ _PACKAGES = ("efdet-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", 
 class Journal:
     """Writes the files of one run; a workdir has one writer."""
 
-    def __init__(self, workdir: pathlib.Path):
+    def __init__(self, workdir: pathlib.Path, *, writes: bool):
+        """Opens the journal of a folder that exists; writes nothing yet.
+
+        Args:
+          workdir: the folder.
+          writes: whether anything is written: only one process of a run does.
+        """
         self.workdir = workdir
+        self._writes = writes
         self._events: Any = None
 
     def check_resumable(self, config: ConfigDict) -> list[tuple[str, Any, Any]]:
@@ -72,6 +80,8 @@ class Journal:
         Resuming at a checkpoint repeats the steps after it, which must not be there
         twice.
         """
+        if not self._writes:
+            return
         text = {"config": json.loads(config.to_json()), "versions": versions()}
         replace_text(self.workdir / "config.json", json.dumps(text, indent=2) + "\n")
         log = self.workdir / "metrics.jsonl"
@@ -81,27 +91,32 @@ class Journal:
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Logs scalars to the file and to TensorBoard."""
+        if not self._writes:
+            return
         with (self.workdir / "metrics.jsonl").open("a") as log:
             log.write(json.dumps({"step": step} | _finite(values)) + "\n")
         self._tensorboard().write_scalars(step, values)
 
-    def pictures(self, step: int, pictures: Sequence[np.ndarray]) -> list[str]:
-        """Writes pictures to files and to TensorBoard; returns the files' paths."""
+    def pictures(self, step: int, pictures: Sequence[np.ndarray]) -> None:
+        """Writes pictures to files and to TensorBoard."""
+        if not self._writes:
+            return
         folder = self.workdir / "pictures"
         folder.mkdir(exist_ok=True)
         named = {f"pictures/{i:02d}": image[None] for i, image in enumerate(pictures)}
         self._tensorboard().write_images(step, named)
-        return write_pictures(str(folder), pictures)
+        write_pictures(str(folder), pictures)
 
     def detections(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Writes detections as a COCO results file; the newest stay."""
-        replace_text(self.workdir / "detections.json", json.dumps(rows) + "\n")
+        if self._writes:
+            replace_text(self.workdir / "detections.json", json.dumps(rows) + "\n")
 
     def result(self, values: Mapping[str, Any]) -> None:
         """Replaces the result."""
-        replace_text(
-            self.workdir / "result.json", json.dumps(_finite(values), indent=2) + "\n"
-        )
+        if self._writes:
+            text = json.dumps(_finite(values), indent=2) + "\n"
+            replace_text(self.workdir / "result.json", text)
 
     def amend_result(self, **values: Any) -> None:
         """Changes some values of the result, and leaves the others."""
@@ -139,7 +154,7 @@ def prepare_workdir(path: str) -> pathlib.Path:
       UsageError: if it cannot.
     """
     workdir = pathlib.Path(path)
-    probe = workdir / ".probe"
+    probe = workdir / f".probe.{socket.gethostname()}.{os.getpid()}"
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         probe.touch()

@@ -14,7 +14,7 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict
 
-from efdet_jax import caches, command
+from efdet_jax import caches, command, hosts
 from efdet_jax.journal import prepare_workdir
 from efdet_jax.memory import keep_memory
 
@@ -39,7 +39,34 @@ def main(argv: list[str]) -> int:
         "Print the resolved config and the model's cost as JSON.",
         flag_values=options,
     )
+    _define_hosts(options)
     return command.run(_train_or_score, argv, options, about=__doc__)
+
+
+def _define_hosts(options: flags.FlagValues) -> None:
+    flags.DEFINE_enum(
+        "distributed",
+        "auto",
+        hosts.CONNECTING,
+        "Connect with the other processes of this run, one on each host. auto: in a"
+        " Slurm step of several tasks, and on a TPU.",
+        flag_values=options,
+    )
+    flags.DEFINE_string(
+        "coordinator",
+        "",
+        "HOST:PORT of process 0, where JAX cannot find it out.",
+        flag_values=options,
+    )
+    flags.DEFINE_integer(
+        "num_processes", 0, "With --coordinator: of this run.", flag_values=options
+    )
+    flags.DEFINE_integer(
+        "process_id",
+        -1,
+        "With --coordinator: which this is, from 0.",
+        flag_values=options,
+    )
 
 
 def _train_or_score(words: list[str], options: flags.FlagValues) -> int:
@@ -48,15 +75,25 @@ def _train_or_score(words: list[str], options: flags.FlagValues) -> int:
         sys.stdout.write(_describe(config) + "\n")
         return 0
     caches.keep_compiled_programs()
+    hosts.connect(
+        how=options.distributed,
+        coordinator=options.coordinator,
+        count=options.num_processes,
+        index=options.process_id,
+    )
     name = command.config_path(options).stem
     workdir = prepare_workdir(options.workdir or f"runs/{name}")
     logging.basicConfig(format="%(message)s")
-    logging.getLogger("efdet_jax").setLevel(logging.INFO)
+    # What all processes say alike, one says.
+    told = logging.INFO if hosts.is_first() else logging.WARNING
+    logging.getLogger("efdet_jax").setLevel(told)
     # These load the input pipeline and Orbax: seconds.
     if options.mode == "replay":
         from efdet_jax.replay import replay
 
-        sys.stdout.write(replay(config, workdir) + "\n")
+        told = replay(config, workdir)
+        if hosts.is_first():
+            sys.stdout.write(told + "\n")
         return 0
     if options.mode == "train":
         from efdet_jax.train import train as run
@@ -65,7 +102,9 @@ def _train_or_score(words: list[str], options: flags.FlagValues) -> int:
     from efdet_jax.tasks import TASKS
 
     figures = TASKS[config.task].figures
-    sys.stdout.write(_table(run(config, workdir), figures, workdir))
+    result = run(config, workdir)
+    if hosts.is_first():
+        sys.stdout.write(_table(result, figures, workdir))
     return 0
 
 

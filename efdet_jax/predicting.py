@@ -39,7 +39,7 @@ def compiled(predict: PredictStep, mesh: Mesh) -> PredictStep:
     everywhere = meshes.everywhere(mesh)
     return jax.jit(
         predict,
-        in_shardings=(everywhere, meshes.split(mesh)),
+        in_shardings=(everywhere, None),  # A batch is laid out already.
         out_shardings=everywhere,
     )
 

@@ -54,8 +54,9 @@ class Clock:
 class Progress:
     """One line on the terminal that says how far a run is."""
 
-    def __init__(self, total_steps: int):
+    def __init__(self, total_steps: int, *, shows: bool):
         self._total = total_steps
+        self._shows = shows
         self._start: tuple[float, int] | None = None
         self._is_terminal = sys.stderr.isatty()
 
@@ -85,8 +86,9 @@ class Progress:
         self._write(f"step {step}/{self._total}  {shown}", "\n")
 
     def _write(self, line: str, end: str) -> None:
-        sys.stderr.write(f"{line:<78}{end}")
-        sys.stderr.flush()
+        if self._shows:
+            sys.stderr.write(f"{line:<78}{end}")
+            sys.stderr.flush()
 
 
 def duration(seconds: float) -> str:

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from efdet_jax import assemble
+from efdet_jax import assemble, hosts
 from efdet_jax import mesh as meshes
 from efdet_jax.checkpoint import read_tree, write_tree
 from efdet_jax.data.labels import network_labels
@@ -39,7 +39,7 @@ def write_replay(
       state: before the step.
       batch: on the devices.
     """
-    shutil.rmtree(_folder(workdir), ignore_errors=True)
+    hosts.first_does(lambda: shutil.rmtree(_folder(workdir), ignore_errors=True))
     write_tree(_folder(workdir), {"state": state, "batch": batch})
 
 
@@ -59,7 +59,7 @@ def replay(config: ConfigDict, workdir: pathlib.Path) -> str:
         )
     source = assemble.open_data(config, "train")
     labels = network_labels(source.labels, config.model.num_classes)
-    task, mesh = TASKS[config.task], meshes.data_mesh()
+    task, mesh = TASKS[config.task], meshes.make_mesh(config.mesh.spatial)
     assembly = task.assemble(config, labels.num_classes)
     lesson = task.lesson(config, assembly, relabelled(source, labels))
     training = make_training(

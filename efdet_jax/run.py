@@ -1,16 +1,18 @@
 """Opening a workdir: what training there and scoring it both need."""
 
+import contextlib
 import hashlib
 import logging
 import math
 import pathlib
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from efdet_jax import assemble
+from efdet_jax import assemble, hosts
 from efdet_jax import mesh as meshes
 from efdet_jax.checkpoint import Checkpoints
 from efdet_jax.data.labels import LabelMap
@@ -18,6 +20,7 @@ from efdet_jax.data.relabelled import relabelled
 from efdet_jax.data.source import Source
 from efdet_jax.errors import UsageError
 from efdet_jax.journal import Journal, versions
+from efdet_jax.lease import held
 from efdet_jax.models.initial import initial_variables
 from efdet_jax.structures import Tree
 from efdet_jax.tasks import TASKS
@@ -50,6 +53,22 @@ class Run(NamedTuple):
         self.checkpoints.close()
 
 
+@contextlib.contextmanager
+def journal_of(workdir: pathlib.Path) -> Iterator[Journal]:
+    """Opens the journal of a workdir, which nobody else works in meanwhile.
+
+    The first process holds the lease for all.
+
+    Raises:
+      UsageError: somebody else does.
+    """
+    with contextlib.ExitStack() as stack:
+        hosts.first_does(lambda: stack.enter_context(held(workdir)))
+        journal = Journal(workdir, writes=hosts.is_first())
+        stack.callback(journal.close)
+        yield journal
+
+
 def open_run(
     config: ConfigDict,
     workdir: pathlib.Path,
@@ -71,7 +90,7 @@ def open_run(
         that the network has not, or the workdir holds a run of another model or of
         other classes.
     """
-    check_devices(config, jax.device_count())
+    check_devices(config, jax.device_count(), jax.local_device_count())
     for key, before, now in journal.check_resumable(config):
         _LOG.info("config.%s is %s now, not %s as before", key, now, before)
     checkpoints = Checkpoints(
@@ -98,7 +117,7 @@ def open_run(
         labels,
         relabelled(val_source, labels),
         TASKS[config.task].assemble(config, labels.num_classes),
-        meshes.data_mesh(),
+        meshes.make_mesh(config.mesh.spatial),
         journal,
         checkpoints,
         progress is not None,

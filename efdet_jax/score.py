@@ -1,6 +1,5 @@
 """Scoring without training: a workdir's newest checkpoint, or imported weights."""
 
-import contextlib
 import pathlib
 import time
 from typing import Any
@@ -12,8 +11,7 @@ from efdet_jax.checkpoint import Restored, read_latest
 from efdet_jax.data.labels import LabelMap, network_labels
 from efdet_jax.errors import UsageError
 from efdet_jax.journal import Journal
-from efdet_jax.lease import held
-from efdet_jax.run import first_result, initial_values, open_run
+from efdet_jax.run import first_result, initial_values, journal_of, open_run
 from efdet_jax.tasks import TASKS
 from efdet_jax.weights.opening import classes_of, open_weights
 
@@ -29,7 +27,7 @@ def score(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     Raises:
       UsageError: there is neither, or they do not suit the config or the data.
     """
-    with held(workdir), contextlib.closing(Journal(workdir)) as journal:
+    with journal_of(workdir) as journal:
         return _score(config, workdir, journal)
 
 

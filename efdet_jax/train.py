@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
-from efdet_jax import assemble
+from efdet_jax import assemble, hosts
 from efdet_jax import mesh as meshes
 from efdet_jax.data.labels import network_labels
 from efdet_jax.data.relabelled import relabelled
@@ -17,11 +18,16 @@ from efdet_jax.data.streams import Batches
 from efdet_jax.errors import Diverged, Interrupted, NotSaved, OutOfMemory
 from efdet_jax.guard import Guard, Taken
 from efdet_jax.journal import Journal
-from efdet_jax.lease import held
 from efdet_jax.optim import describe_schedule
 from efdet_jax.progress import Clock, Progress
 from efdet_jax.replay import write_replay
-from efdet_jax.run import Run, first_result, initial_values, open_run
+from efdet_jax.run import (
+    Run,
+    first_result,
+    initial_values,
+    journal_of,
+    open_run,
+)
 from efdet_jax.stopping import StopRequest
 from efdet_jax.structures import Evaluation, Tree
 from efdet_jax.tasks import TASKS
@@ -44,14 +50,14 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
 
     Raises:
       Diverged: loss or gradient were not finite for too many steps in a row.
-      Interrupted: a signal asked to stop; a checkpoint was written.
+      Interrupted: a signal, or JAX's preemption service, asked to stop; a checkpoint
+        was written.
       NotSaved: a checkpoint could not be written.
       OutOfMemory: a step needs more than the devices have.
       UsageError: data, weights, devices or workdir do not suit the config, or another
         process is at work in the workdir.
     """
-    with held(workdir):
-        journal = Journal(workdir)
+    with journal_of(workdir) as journal:
         try:
             return _train(config, workdir, journal)
         except NotSaved:
@@ -66,8 +72,6 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
                 f"{config.batch_size} of {tuple(config.image_size)} pixels: lower "
                 "--config.batch_size, or set --config.model.dtype=bfloat16"
             ) from error
-        finally:
-            journal.close()
 
 
 def _train(
@@ -103,6 +107,9 @@ def _train(
     stop = StopRequest()
     try:
         return loop.go(guard, stop)
+    except jax.errors.JaxRuntimeError as error:
+        hosts.end_if_lost(error)
+        raise
     finally:
         stop.close()
         lesson.batches.close()
@@ -137,7 +144,7 @@ class _Loop:
         self._result["status"] = "finished" if is_over else "running"
         run.journal.start(config, from_step=self._first - 1)
         run.journal.result(self._result)
-        self._progress = Progress(config.steps)
+        self._progress = Progress(config.steps, shows=hosts.is_first())
         self._clock = Clock(seconds_before)
         self._seconds_before = self._saved_at = seconds_before
 
@@ -146,6 +153,9 @@ class _Loop:
         config, clock = self._config, self._clock
         taken = compiled = None
         for step in range(self._first, config.steps + 1):
+            asked = meshes.any_process(
+                (stop.requested, self._is_late()), self._run.mesh
+            )
             batch = clock.next_batch(self._batches)
             placed = meshes.place_batch(batch, self._run.mesh)
             # One step ahead of the device keeps it busy; more would only hold batches.
@@ -162,14 +172,17 @@ class _Loop:
             is_last = step == config.steps
             if step % config.log_every == 0 or is_last:
                 self._log(taken)
+            stops, is_late = np.asarray(asked)
+            stops = stops or hosts.is_preempted(step)
             is_best = False
             if step % config.eval.every == 0 or is_last:
                 self._look(guard, taken)
                 is_best = self._evaluate(step)
-            if stop.requested or is_best or is_last or self._is_due(step):
+            is_due = is_late or step % config.checkpoint.every == 0
+            if stops or is_best or is_last or is_due:
                 self._look(guard, taken)
                 self._save(step)
-            if stop.requested and not is_last:
+            if stops and not is_last:
                 self._run.journal.result(
                     self._result | {"step": step, "status": "interrupted"}
                 )
@@ -228,10 +241,10 @@ class _Loop:
         self._clock.restart()
         return is_best
 
-    def _is_due(self, step: int) -> bool:
-        every = self._config.checkpoint
+    def _is_late(self) -> bool:
+        """Says whether the last checkpoint is as old as the next one may find it."""
         seconds = self._clock.seconds() - self._saved_at
-        return step % every.every == 0 or 0 < 60 * every.minutes <= seconds
+        return 0 < 60 * self._config.checkpoint.minutes <= seconds
 
     def _save(self, step: int) -> None:
         self._saved_at = self._clock.seconds()

@@ -83,7 +83,7 @@ def make_training(
     compiled = jax.jit(
         step,
         donate_argnums=0,
-        in_shardings=(everywhere, meshes.split(mesh)),
+        in_shardings=(everywhere, None),  # A batch is laid out already.
         out_shardings=everywhere,
     )
     return Training(compiled, state)

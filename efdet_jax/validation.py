@@ -264,6 +264,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "checkpoint.minutes": (0, _ANY),
     "checkpoint.keep": (1, _ANY),
     "max_skipped": (0, _ANY),
+    "mesh.spatial": (1, _ANY),
 }
 """Smallest and largest value of what would fail late, or silently mean nothing."""
 
@@ -338,15 +339,32 @@ def _check_reference(config: ConfigDict) -> None:
             )
 
 
-def check_devices(config: ConfigDict, num_devices: int) -> None:
-    """Checks that every device gets as many images as the others.
+def check_devices(config: ConfigDict, num_devices: int, num_local: int) -> None:
+    """Checks that every device gets as much of a batch as the others.
+
+    Args:
+      config: of the run.
+      num_devices: of all hosts.
+      num_local: of this one.
 
     Raises:
       UsageError: naming key, value and remedy.
     """
+    spatial, height = config.mesh.spatial, config.image_size[0]
+    if num_local % spatial:
+        raise UsageError(
+            f"config.mesh.spatial={spatial} does not divide the {num_local} devices of "
+            "a host: use a divisor"
+        )
+    if height % spatial:
+        raise UsageError(
+            f"config.mesh.spatial={spatial} does not divide the {height} rows of an "
+            "image (config.image_size): use a divisor"
+        )
+    shares = num_devices // spatial
     for key in ("batch_size", "eval.batch_size"):
-        if (size := lookup(config, key)) % num_devices:
+        if (size := lookup(config, key)) % shares:
             raise UsageError(
-                f"config.{key}={size} is not divisible by the {num_devices} devices: "
-                f"use a multiple of {num_devices}"
+                f"config.{key}={size} is not divisible by the {shares} devices that "
+                f"share it: use a multiple of {shares}"
             )

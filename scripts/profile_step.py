@@ -117,7 +117,7 @@ def prepared(
         network = apply.lower(variables, image).compile()
         text = network.as_text() or ""
         return lambda: jax.block_until_ready(network(variables, image)), text
-    mesh = meshes.data_mesh()
+    mesh = meshes.make_mesh(1)
     training = make_training(config, assembly, variables, mesh)
     placed = meshes.place_batch(batch, mesh)
     step = compile_step(training, placed).step

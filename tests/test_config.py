@@ -270,12 +270,31 @@ def test_padding_has_the_mean_of_normalisation_or_is_grey(config):
 
 @pytest.mark.parametrize("key", ["batch_size", "eval.batch_size"])
 def test_every_device_gets_as_many_images_as_the_others(key):
-    config = ConfigDict({"batch_size": 24, "eval": {"batch_size": 24}})
+    config = ConfigDict(
+        {
+            "batch_size": 24,
+            "eval": {"batch_size": 24},
+            "image_size": (96, 64),
+            "mesh": {"spatial": 1},
+        }
+    )
     for devices in (1, 2, 8, 24):
-        check_devices(config, devices)
+        check_devices(config, devices, devices)
     config.update_from_flattened_dict({key: 20})
     with pytest.raises(UsageError, match=f"config.{key}=20 .* 8 devices.* of 8"):
-        check_devices(config, 8)
+        check_devices(config, 8, 8)
+    config.mesh.spatial = 2
+    check_devices(config, 8, 4)  # four pairs
+
+
+@pytest.mark.parametrize(("spatial", "local"), [(3, 4), (8, 4), (96, 96)])
+def test_devices_that_share_an_image_are_of_one_host_and_have_as_many_rows(
+    spatial, local
+):
+    config = get_small_config(-4.0)
+    config.mesh.spatial = spatial
+    with pytest.raises(UsageError, match=f"config.mesh.spatial={spatial} does not"):
+        check_devices(config, 192, local)
 
 
 def test_classes_are_counted_from_the_data_unless_the_heads_are_published():

@@ -64,7 +64,7 @@ def truth(variables, batch):
 
 
 def score(source, given, *, predict=truth, num_pictures=0):
-    mesh = meshes.data_mesh()
+    mesh = meshes.make_mesh(1)
     return evaluate(predict, {}, source, given, mesh, num_pictures=num_pictures)
 
 
@@ -98,7 +98,7 @@ def test_the_network_is_given_images_normalised_as_told(source):
     step = make_predict_step(
         Colours(**{name: getattr(model, name) for name in Detector.__annotations__}),
         np.array([[0, 0, 32, 32]], np.float32),
-        meshes.data_mesh(),
+        meshes.make_mesh(1),
         image_size=INPUT,
         normalisation={"mean": (10.0, 20.0, 30.0), "stddev": (50.0, 100.0, 200.0)},
         **tiny.get_config().postprocess.to_dict(),

@@ -13,7 +13,7 @@ for name in names:
     importlib.import_module(name)
 from efdet_jax.recipes import get_small_config
 from efdet_jax.journal import Journal
-journal = Journal(pathlib.Path(sys.argv[1]))
+journal = Journal(pathlib.Path(sys.argv[1]), writes=True)
 journal.start(get_small_config(-3.0), from_step=0)
 journal.result({"step": 0})
 journal.close()

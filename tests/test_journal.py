@@ -17,7 +17,7 @@ class Silent:
 
 @pytest.fixture
 def journal(tmp_path):
-    journal = Journal(tmp_path)
+    journal = Journal(tmp_path, writes=True)
     journal._events = Silent()
     return journal
 

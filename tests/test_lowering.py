@@ -25,7 +25,7 @@ def programs(dtype):
     config.model.dtype = dtype
     assembly = assemble.detector(config, 2)
     variables = initial_variables(assembly.variables, seed=0, foreground_prior=0.01)
-    mesh = meshes.data_mesh()
+    mesh = meshes.make_mesh(1)
     batch = Batch(
         image=np.zeros((8, 64, 64, 3), np.uint8),
         boxes=np.zeros((8, config.data.max_boxes, 4), np.float32),

@@ -49,7 +49,7 @@ def states(finished):
     config = short_config()
     assembly = assemble.detector(config, config.data.shapes.num_classes)
     variables = initial_variables(assembly.variables, seed=0, foreground_prior=0.01)
-    mesh = meshes.data_mesh()
+    mesh = meshes.make_mesh(1)
     blank = make_training(config, assembly, variables, mesh).state
     found = {0: blank}
     for step in range(1, STEPS + 1):

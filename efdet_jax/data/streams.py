@@ -2,8 +2,8 @@
 
 Grain's threads load single examples, `num_threads` at a time, in this process or in
 some of their own. What a batch holds depends on the seed and its number alone, so a
-stopped run resumes exactly, and the examples of one global batch are the same on any
-number of hosts, workers and threads.
+stopped run resumes exactly, and a global batch is the same, row by row, on any number
+of hosts, workers and threads.
 """
 
 import functools
@@ -112,9 +112,8 @@ def _iterator(
     examples: grain.MapDataset, batching: Batching, first: int
 ) -> grain.DatasetIterator:
     """Yields this host's share of every batch from `first` on."""
-    index, count = batching.shard
     size, threads = batching.batch_size, batching.num_threads
-    own = examples[first * size * count + index :: count]
+    own = grain.MapDataset.source(_Share(examples, size, batching.shard, first))
     to_batch = functools.partial(_to_batch, record=batching.record)
     if batching.num_workers:
         # Whole batches, taken in turn: what one holds is not for workers to decide.
@@ -129,6 +128,31 @@ def _iterator(
         prefetch_buffer_size=_PREFETCHED_BATCHES * size if threads else 0,
     )
     return iter(own.to_iter_dataset(options).batch(size, batch_fn=to_batch))
+
+
+class _Share:
+    """The examples of one host, for Grain: its rows of each global batch, in order."""
+
+    def __init__(
+        self,
+        examples: grain.MapDataset,
+        batch_size: int,
+        shard: tuple[int, int],
+        first: int,
+    ):
+        self._examples = examples
+        self._size = batch_size
+        self._index, self._count = shard
+        self._first = first
+
+    def __len__(self) -> int:
+        whole = len(self._examples) // (self._size * self._count) - self._first
+        return max(0, whole) * self._size
+
+    def __getitem__(self, i: int) -> Any:
+        batch, row = divmod(i, self._size)
+        start = ((self._first + batch) * self._count + self._index) * self._size
+        return self._examples[start + row]
 
 
 def _to_batch(examples: Sequence[Any], *, record: Callable[..., Any]) -> Any:

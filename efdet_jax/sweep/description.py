@@ -65,7 +65,7 @@ def measure(trial: Trial) -> Cost:
     """Compiles a trial's training step, looks at it, and runs it on blank images."""
     config = trial_config(trial)
     task = TASKS[config.task]
-    mesh = meshes.data_mesh()
+    mesh = meshes.make_mesh(config.mesh.spatial)
     assembly = task.assemble(config, num_classes(config))
     variables = initial_variables(
         assembly.variables,

@@ -55,7 +55,7 @@ def detect(
 ) -> turns.Task:
     """Returns the way from bytes to detections on the host."""
     variables = spread_logits(assembly, variables, batch)
-    mesh = meshes.data_mesh()
+    mesh = meshes.make_mesh(1)
     step = make_predict_step(
         assembly.model,
         assembly.anchors,
@@ -91,7 +91,7 @@ def train(
     config: ConfigDict, assembly: assemble.Assembly, variables: Tree, batch: Batch
 ) -> turns.Task:
     """Returns one training step: targets, loss, backward, clip, update, averages."""
-    mesh = meshes.data_mesh()
+    mesh = meshes.make_mesh(1)
     training = make_training(config, assembly, variables, mesh)
     placed = meshes.place_batch(batch, mesh)
     step = compile_step(training, placed).step

@@ -90,7 +90,7 @@ def test_a_restored_stream_goes_on_with_exactly_the_next_batch():
 def test_two_hosts_have_the_images_of_one():
     alone = next(train(Ramp()))
     halves = [next(train(Ramp(), batch_size=2, shard=(i, 2))) for i in range(2)]
-    together = np.stack([half.image for half in halves], axis=1).reshape(4, 16, 24, 3)
+    together = np.concatenate([half.image for half in halves])
     np.testing.assert_array_equal(alone.image, together)
 
 

@@ -86,8 +86,8 @@ def test_hosts_share_a_stream_with_repeats():
         take(train(shapes(), batch_size=3, shard=(i, 2), **settings), 8) for i in (0, 1)
     ]
     for batch, first, second in zip(whole, *parts, strict=True):
-        np.testing.assert_array_equal(batch.image[0::2], first.image)
-        np.testing.assert_array_equal(batch.image[1::2], second.image)
+        np.testing.assert_array_equal(batch.image[:3], first.image)
+        np.testing.assert_array_equal(batch.image[3:], second.image)
 
 
 @pytest.mark.parametrize(("source", "augment"), DRAWN_AND_MIXED)
@@ -96,9 +96,9 @@ def test_hosts_share_the_batch_that_one_host_would_see(source, augment):
     whole = take(train(**given, batch_size=6), 3)
     parts = [take(train(**given, batch_size=3, shard=(i, 2)), 3) for i in (0, 1)]
     for batch, first, second in zip(whole, *parts, strict=True):
-        np.testing.assert_array_equal(batch.image[0::2], first.image)
-        np.testing.assert_array_equal(batch.image[1::2], second.image)
-        np.testing.assert_array_equal(batch.boxes[1::2], second.boxes)
+        np.testing.assert_array_equal(batch.image[:3], first.image)
+        np.testing.assert_array_equal(batch.image[3:], second.image)
+        np.testing.assert_array_equal(batch.boxes[3:], second.boxes)
 
 
 @pytest.mark.parametrize("hosts", [1, 2, 4])
@@ -112,7 +112,7 @@ def test_the_hosts_together_have_the_batches_of_one(hosts):
     for number, batch in enumerate(alone):
         for name, whole in batch._asdict().items():
             parts = [getattr(share[number], name) for share in shares]
-            together = np.stack(parts, axis=1).reshape(whole.shape)
+            together = np.concatenate(parts)
             np.testing.assert_array_equal(together, whole)
 
 
@@ -125,9 +125,10 @@ def test_a_run_may_go_on_with_other_hosts_threads_and_workers():
     for host in range(2):
         after = train(source, augment=ON, batch_size=4, shard=(host, 2), num_threads=0)
         after.set_state(state)
+        rows = slice(4 * host, 4 * host + 4)
         for batch, expected in zip(take(after, 3), whole[3:], strict=True):
-            np.testing.assert_array_equal(batch.image, expected.image[host::2])
-            np.testing.assert_array_equal(batch.boxes, expected.boxes[host::2])
+            np.testing.assert_array_equal(batch.image, expected.image[rows])
+            np.testing.assert_array_equal(batch.boxes, expected.boxes[rows])
 
 
 @pytest.mark.slow
