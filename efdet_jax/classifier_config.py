@@ -58,6 +58,7 @@ def get_classifier_config(
         {
             "num_classes": 0,
             "dtype": "float32",
+            "remat": "none",
             "activation": "silu",
             "padding": "same",
             "backbone": {
@@ -89,6 +90,7 @@ def get_classifier_config(
     config.l2_loss = 1e-5
     config.ema_decay = 0.9999
     config.batch_size = _BATCH
+    config.accumulate = 1
     config.steps = 350 * _EPOCH
     config.data = ConfigDict(
         {

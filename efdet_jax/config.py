@@ -117,6 +117,8 @@ def get_config(
     config.l2_loss = 4e-5  # weight decay as the reference has it: a part of the loss
     config.ema_decay = 0.9998  # of parameters and BatchNorm statistics; 0 is none
     config.batch_size = _BATCH  # images per step over all devices
+    # Parts that a step sees them in, one after the other, in the memory of one part.
+    config.accumulate = 1
     config.steps = 300 * _EPOCH
     config.data = ConfigDict(
         {
@@ -216,6 +218,8 @@ def _model(size: scaling.DetectorSize) -> ConfigDict:
                 "aspect_ratios": (1.0, 2.0, 0.5),  # width over height, or pairs
             },
             "dtype": "float32",  # of activations
+            # What is computed twice rather than kept: "none", or "blocks".
+            "remat": "none",
             "activation": "relu6" if size.lite else "silu",
             "padding": "same",  # TensorFlow's, or "symmetric", PyTorch's
             # Of neck and heads: 3 x 3 convolutions "separable" or "full", a norm after

@@ -23,6 +23,7 @@ from efdet_jax.models.layers import CONVS
 from efdet_jax.models.necks import NECKS
 from efdet_jax.models.norms import NORMS
 from efdet_jax.models.pyramid import COARSE
+from efdet_jax.models.remat import REMATS
 from efdet_jax.models.resnet import STAGES, STEMS
 from efdet_jax.models.windows import PADDINGS
 from efdet_jax.optim import DIRECTIONS, SCHEDULES
@@ -164,10 +165,19 @@ def validate(config: ConfigDict) -> None:
     for key, (what, highest) in RANGES.items():
         if has_key(config, key):
             _check_range(config, key, what, highest)
+    _check_parts(config)
     if config.task == "detection":
         _check_levels(config)
     else:
         _check_classifier(config)
+
+
+def _check_parts(config: ConfigDict) -> None:
+    if config.batch_size % config.accumulate:
+        raise UsageError(
+            f"config.accumulate={config.accumulate} does not divide "
+            f"config.batch_size={config.batch_size}: use a divisor of the batch"
+        )
 
 
 def _check_levels(config: ConfigDict) -> None:
@@ -215,6 +225,7 @@ def _check_range(config: ConfigDict, key: str, what: str, highest: float) -> Non
 _ANY = math.inf
 LIMITS: Mapping[str, tuple[float, float]] = {
     "batch_size": (1, _ANY),
+    "accumulate": (1, _ANY),
     "steps": (1, _ANY),
     "log_every": (1, _ANY),
     "ema_decay": (0, 1),
@@ -286,6 +297,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "model.activation": tuple(ACTIVATIONS),
     "model.padding": PADDINGS,
     "model.dtype": ("float32", "bfloat16"),
+    "model.remat": tuple(REMATS),
     "loss.class_loss": tuple(CLASS_LOSSES),
     "loss.box_loss": tuple(BOX_LOSSES),
     "class_weights.name": ("none", *WEIGHTINGS),
@@ -340,7 +352,7 @@ def _check_reference(config: ConfigDict) -> None:
 
 
 def check_devices(config: ConfigDict, num_devices: int, num_local: int) -> None:
-    """Checks that every device gets as much of a batch as the others.
+    """Checks that every device gets as much of a batch as the others, of each part.
 
     Args:
       config: of the run.
@@ -368,3 +380,11 @@ def check_devices(config: ConfigDict, num_devices: int, num_local: int) -> None:
                 f"config.{key}={size} is not divisible by the {shares} devices that "
                 f"share it: use a multiple of {shares}"
             )
+    images = config.batch_size // shares
+    if images % config.accumulate:
+        raise UsageError(
+            f"config.accumulate={config.accumulate} does not divide the {images} images"
+            f" that each of the {shares} devices has of config.batch_size="
+            f"{config.batch_size}: use a divisor of {images}, or a batch that is a "
+            f"multiple of {config.accumulate * shares}"
+        )

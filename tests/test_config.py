@@ -73,7 +73,10 @@ SECTIONS = {
     "model.backbone.batch_norm": (BatchNorm, {"frozen"}),
     "model.anchors": (anchor_grid, {"image_size", "levels"}),
     "normalise": (normalise, {"image"}),
-    "loss": (detection_loss, {"outputs", "targets", "class_weights"}),
+    "loss": (
+        detection_loss,
+        {"outputs", "targets", "class_weights", "num_positives"},
+    ),
     "data.augment": (Options, set()),
     "data.augment.colour": (colour_jitter, {"example", "rng"}),
     "postprocess": (postprocess.postprocess, {"outputs", "anchors", "image_size"}),
@@ -95,7 +98,8 @@ def test_sections_of_a_classifier_are_the_arguments_of_its_callables():
     assert set(config.model.backbone) - {"name", "batch_norm"} == arguments(
         BACKBONES["efficientnet"]
     ) - {"style"}
-    assert set(config.loss) == arguments(smoothed_cross_entropy) - {"logits", "classes"}
+    given = {"logits", "classes", "num_images"}
+    assert set(config.loss) == arguments(smoothed_cross_entropy) - given
     for section in ("optimizer", "normalise", "eval", "checkpoint"):
         assert set(config[section]) == set(config_lib.get_config("table", 0)[section])
     given = {"source", "image_size", "batch_size", "seed", "shard"}
@@ -268,16 +272,15 @@ def test_padding_has_the_mean_of_normalisation_or_is_grey(config):
     assert assemble.pad_colour(config) == (128.0, 128.0, 128.0)
 
 
+def small_batch(size):
+    config = get_small_config(-4.0)
+    config.batch_size = config.eval.batch_size = size
+    return config
+
+
 @pytest.mark.parametrize("key", ["batch_size", "eval.batch_size"])
 def test_every_device_gets_as_many_images_as_the_others(key):
-    config = ConfigDict(
-        {
-            "batch_size": 24,
-            "eval": {"batch_size": 24},
-            "image_size": (96, 64),
-            "mesh": {"spatial": 1},
-        }
-    )
+    config = small_batch(24)
     for devices in (1, 2, 8, 24):
         check_devices(config, devices, devices)
     config.update_from_flattened_dict({key: 20})
@@ -295,6 +298,15 @@ def test_devices_that_share_an_image_are_of_one_host_and_have_as_many_rows(
     config.mesh.spatial = spatial
     with pytest.raises(UsageError, match=f"config.mesh.spatial={spatial} does not"):
         check_devices(config, 192, local)
+
+
+def test_every_device_has_images_of_every_part():
+    config = small_batch(24)
+    config.accumulate = 6
+    for devices in (1, 2, 4):
+        check_devices(config, devices, devices)
+    with pytest.raises(UsageError, match=r"accumulate=6 .* 3 images .* of 48"):
+        check_devices(config, 8, 8)
 
 
 def test_classes_are_counted_from_the_data_unless_the_heads_are_published():
