@@ -15,8 +15,31 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool
 
+from efdet_jax.errors import UsageError
+
 Arrays = TypeVar("Arrays", bound=tuple)
 """A record of arrays."""
+
+
+def choose_platform(name: str) -> None:
+    """Makes JAX compute on a kind of device; before anything has been computed.
+
+    Args:
+      name: cpu, gpu or tpu.
+
+    Raises:
+      UsageError: there is none.
+    """
+    jax.config.update("jax_platforms", name)
+    try:
+        found = jax.default_backend()
+    except RuntimeError as error:
+        found = " ".join(str(error).split())[:200]
+    if found != name:
+        raise UsageError(
+            f"--device={name} cannot be used ({found}): install JAX for it, or leave "
+            "--device out"
+        )
 
 
 def make_mesh(spatial: int) -> Mesh:

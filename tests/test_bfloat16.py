@@ -48,7 +48,9 @@ def test_boxes_and_scores_are_float32_from_the_heads_on(config):
     )
     assert {leaf.dtype for leaf in outputs} == {jnp.dtype(jnp.float32)}
     assert isinstance(outputs, Outputs)
-    predict = TASKS[config.task].make_predict_step(config, assembly, meshes.make_mesh(1))
+    predict = TASKS[config.task].make_predict_step(
+        config, assembly, meshes.make_mesh(1)
+    )
     batch = TASKS[config.task].blank_batch(config)
     found = jax.eval_shape(predict, assembly.variables, batch).detections
     assert found.boxes.dtype == found.scores.dtype == jnp.float32

@@ -142,7 +142,9 @@ def test_when_a_host_is_lost_the_other_ends_and_a_restart_goes_on(
     assert codes[victim] == -signal.SIGKILL
     assert codes[1 - victim] != 0
     said = errors[1 - victim]
-    assert "another process of this run has ended" in said or "another task died" in said
+    assert (
+        "another process of this run has ended" in said or "another task died" in said
+    )
     jobs = start(environment, tmp_path, *FIFTY, every, processes=2)
     codes, _, errors = finish(jobs)
     assert codes == (0, 0), errors
