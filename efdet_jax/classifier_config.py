@@ -13,8 +13,8 @@ from efdet_jax.config import (
     MAX_SKIPPED,
     REFERENCES,
     checkpoint_section,
-    mesh_section,
     has_key,
+    mesh_section,
     shapes_section,
 )
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, UInt8
 
 from efdet_jax.errors import UsageError
 
@@ -68,7 +68,7 @@ def everywhere(mesh: Mesh) -> NamedSharding:
 
 
 def batch_layout(batch: type[Arrays], mesh: Mesh) -> Arrays:
-    """Returns the layout of each field of a record of batches, whose images are `image`.
+    """Returns the layout of each field of a batch, whose images are `image`.
 
     Args:
       batch: the type of the record.
@@ -86,6 +86,13 @@ def place_batch(batch: Arrays, mesh: Mesh) -> Arrays:
         batch,
         batch_layout(type(batch), mesh),
     )
+
+
+def place_images(
+    image: UInt8[np.ndarray, "b h w 3"], mesh: Mesh
+) -> UInt8[Array, "b h w 3"]:
+    """Puts this host's share of a global batch of images onto its devices."""
+    return jax.make_array_from_process_local_data(split_images(mesh), image)
 
 
 def any_process(flags: Sequence[bool], mesh: Mesh) -> Bool[Array | np.ndarray, " f"]:

@@ -2,7 +2,6 @@ import inspect
 import json
 
 import pytest
-from ml_collections import ConfigDict
 
 from efdet_jax import assemble, optim, postprocess, scaling, training
 from efdet_jax import config as config_lib

@@ -204,7 +204,7 @@ def detector_of(opened: OpenedModel, *, batch_size: int) -> LoadedDetector:
         batch_size=mesh.size * -(-batch_size // mesh.size),
         resize=config.data.resize,
         pad_colour=pad_colour(config),
-        infer=lambda image: step(variables, meshes.place_batch(image, mesh)),
+        infer=lambda image: step(variables, meshes.place_images(image, mesh)),
     )
 
 
