@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import jax
 import numpy as np
@@ -57,7 +57,7 @@ def connect(*, how: str, coordinator: str, count: int, index: int) -> None:
                 f"one this is, not {count} and {index}: set --num_processes, and "
                 "--process_id from 0 to one less"
             )
-        named = {
+        named: dict[str, Any] = {
             "coordinator_address": coordinator,
             "num_processes": count,
             "process_id": index,
@@ -137,9 +137,13 @@ def is_preempted(step: int) -> bool:
 
     It says so on all of them at the same step.
     """
-    if jax.process_count() == 1 or not jax.config.jax_enable_preemption_service:
+    if jax.process_count() == 1 or not _has_preemption_service():
         return False
     return multihost_utils.reached_preemption_sync_point(step)
+
+
+def _has_preemption_service() -> bool:
+    return jax.config.values["jax_enable_preemption_service"]
 
 
 def end_if_lost(error: jax.errors.JaxRuntimeError) -> None:
