@@ -8,7 +8,7 @@ of hosts, workers and threads.
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Self, SupportsIndex
+from typing import Any, NamedTuple, Self
 
 import grain
 import numpy as np
@@ -149,8 +149,8 @@ class _Share:
         whole = len(self._examples) // (self._size * self._count) - self._first
         return max(0, whole) * self._size
 
-    def __getitem__(self, record_key: SupportsIndex) -> Any:
-        batch, row = divmod(record_key.__index__(), self._size)
+    def __getitem__(self, index: int) -> Any:
+        batch, row = divmod(index, self._size)
         start = ((self._first + batch) * self._count + self._index) * self._size
         return self._examples[start + row]
 
