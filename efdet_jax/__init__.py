@@ -13,13 +13,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from efdet_jax.inference.detector import load
 
-__all__ = ["load"]
+    __version__: str
+
+__all__ = ["__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
-    """Imports what a program asks for, and JAX with it, only when it asks."""
-    if name != "load":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from efdet_jax.inference.detector import load
+    """Imports what a program asks for, and JAX with it, only when it asks.
 
-    return load
+    `__version__` is what pyproject.toml says, as it was installed.
+    """
+    if name == "load":
+        from efdet_jax.inference.detector import load
+
+        return load
+    if name == "__version__":
+        import importlib.metadata  # Takes longer than most commands need of us.
+
+        return importlib.metadata.version("efdet-jax")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

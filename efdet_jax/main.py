@@ -1,7 +1,10 @@
-"""The main job: `python -m efdet_jax.main --config=experiments/d3.py`.
+"""Train an experiment and score it; the same command goes on where it stopped.
 
-Trains and evaluates; the same command goes on where it stopped. Intentionally short:
-flags, checks, one call, a table.
+    efdet train --config=experiments/quickstart.py
+    efdet train --config=experiments/phi.py:1.5 --config.batch_size=64 --workdir=runs/a
+    efdet train --config=experiments/d3.py --print_config
+
+`python -m efdet_jax.main` is the same.
 """
 
 import json
@@ -21,16 +24,13 @@ from efdet_jax.memory import keep_memory
 
 def main(argv: list[str]) -> int:
     """Runs one command line; returns the exit code."""
-    options = command.new_options(argv, config="Experiment to run.")
-    flags.DEFINE_string(
-        "workdir", None, "Default: runs/NAME_OF_CONFIG.", flag_values=options
-    )
+    options = job_options(argv)
     flags.DEFINE_enum(
         "mode",
         "train",
         ["train", "eval", "replay", "estimate"],
-        "eval: evaluate only. replay: run the step again at which a run diverged, and"
-        " find the first operation that came to nan or inf. estimate: say what memory"
+        "eval: score only. replay: run the step again at which a run diverged, and find"
+        " the first operation that came to nan or inf. estimate: say what memory"
         " training and evaluation take, and which batch fits.",
         flag_values=options,
     )
@@ -41,14 +41,31 @@ def main(argv: list[str]) -> int:
         lower_bound=0.0,
         flag_values=options,
     )
+    return command.run(
+        lambda words, options: run_job(words, options, options.mode),
+        argv,
+        options,
+        about=__doc__,
+    )
+
+
+def job_options(argv: list[str]) -> flags.FlagValues:
+    """Returns the flags of every job that has an experiment and a workdir."""
+    options = command.new_options(argv, config="Experiment to run.")
+    flags.DEFINE_string(
+        "workdir",
+        None,
+        "Folder of the run. Default: runs/NAME_OF_CONFIG.",
+        flag_values=options,
+    )
     flags.DEFINE_bool(
         "print_config",
         False,
-        "Print the resolved config and the model's cost as JSON.",
+        "Print the resolved config and the model's cost as JSON, and do no more.",
         flag_values=options,
     )
     _define_hosts(options)
-    return command.run(_train_or_score, argv, options, about=__doc__)
+    return options
 
 
 def _define_hosts(options: flags.FlagValues) -> None:
@@ -77,7 +94,8 @@ def _define_hosts(options: flags.FlagValues) -> None:
     )
 
 
-def _train_or_score(words: list[str], options: flags.FlagValues) -> int:
+def run_job(words: list[str], options: flags.FlagValues, mode: str) -> int:
+    """Trains, scores, replays or estimates, as `mode` says; returns the exit code."""
     config = command.experiment(words, options)
     if options.print_config:
         sys.stdout.write(_describe(config) + "\n")
@@ -85,7 +103,7 @@ def _train_or_score(words: list[str], options: flags.FlagValues) -> int:
     logging.basicConfig(format="%(message)s")
     logging.getLogger("efdet_jax").setLevel(logging.INFO)
     # What is imported below loads the input pipeline and Orbax: seconds.
-    if options.mode == "estimate":
+    if mode == "estimate":
         from efdet_jax.estimate import estimate
 
         sys.stdout.write(estimate(config, memory_gb=options.memory_gb))
@@ -97,29 +115,30 @@ def _train_or_score(words: list[str], options: flags.FlagValues) -> int:
         count=options.num_processes,
         index=options.process_id,
     )
-    name = command.config_path(options).stem
-    workdir = prepare_workdir(options.workdir or f"runs/{name}")
     if not hosts.is_first():
         # What all processes say alike, one says.
         logging.getLogger("efdet_jax").setLevel(logging.WARNING)
-    if options.mode == "replay":
+    name = command.config_path(options).stem
+    workdir = prepare_workdir(options.workdir or f"runs/{name}")
+    answer = _answer(config, workdir, mode)
+    if hosts.is_first():
+        sys.stdout.write(answer)
+    return 0
+
+
+def _answer(config: ConfigDict, workdir: pathlib.Path, mode: str) -> str:
+    """Does what `mode` says in a workdir; returns what there is to print."""
+    if mode == "replay":
         from efdet_jax.replay import replay
 
-        told = replay(config, workdir)
-        if hosts.is_first():
-            sys.stdout.write(told + "\n")
-        return 0
-    if options.mode == "train":
+        return replay(config, workdir) + "\n"
+    if mode == "train":
         from efdet_jax.train import train as run
     else:
         from efdet_jax.score import score as run
     from efdet_jax.tasks import TASKS
 
-    figures = TASKS[config.task].figures
-    result = run(config, workdir)
-    if hosts.is_first():
-        sys.stdout.write(_table(result, figures, workdir))
-    return 0
+    return _table(run(config, workdir), TASKS[config.task].figures, workdir)
 
 
 def _describe(config: ConfigDict) -> str:
