@@ -1,6 +1,7 @@
 """Pictures of what was found beside the truth, for people to look at."""
 
 import colorsys
+import pathlib
 from collections.abc import Sequence
 
 import cv2
@@ -144,11 +145,13 @@ def _draw_box(
     cv2.putText(picture, label, (left, bottom), font, size, (0, 0, 0), 1, cv2.LINE_AA)
 
 
-def write_pictures(folder: str, pictures: Sequence[Picture]) -> list[str]:
-    """Writes PNG files `00.png`, `01.png`, … and returns their paths."""
-    paths = []
+def write_pictures(folder: pathlib.Path, pictures: Sequence[Picture]) -> None:
+    """Writes PNG files `00.png`, `01.png`, and so on.
+
+    Raises:
+      OSError: there is no room, or the folder may not be written.
+    """
     for index, picture in enumerate(pictures):
-        path = f"{folder}/{index:02d}.png"
-        cv2.imwrite(path, picture[:, :, ::-1])
-        paths.append(path)
-    return paths
+        # OpenCV's own writing does not say why it failed.
+        _, png = cv2.imencode(".png", picture[:, :, ::-1])
+        (folder / f"{index:02d}.png").write_bytes(png)
