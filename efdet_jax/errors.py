@@ -17,6 +17,14 @@ class OutOfMemory(Exception):
     """The devices have not the memory that a step needs."""
 
 
+class NotEvaluated(Exception):
+    """The last evaluation failed; the checkpoint that it was to score is there."""
+
+
+class InputStopped(Exception):
+    """No more images come: what loads them hangs, or has died."""
+
+
 class NotSaved(Exception):
     """A checkpoint could not be written; those before it are as they were."""
 
@@ -26,6 +34,9 @@ EXIT_CODES: dict[type[Exception], int] = {
     Diverged: 1,
     OutOfMemory: 3,
     NotSaved: 4,
+    NotEvaluated: 5,
     Interrupted: 42,
+    InputStopped: 42,
 }
-"""What the process returns; launchers restart on 42."""
+"""What the process returns; launchers restart on 42. So they do where the input
+stopped: mostly a disk, a network or a machine hangs, and a new start is rid of it."""
