@@ -8,13 +8,16 @@ before it counts.
 import logging
 import pathlib
 import shutil
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
+from flax import serialization
 
 from efdet_jax import hosts
 from efdet_jax.errors import NotSaved, UsageError
+from efdet_jax.packing import Packed, is_place, pack, unpack
 from efdet_jax.seals import flaw, write_seal
 from efdet_jax.structures import Tree
 
@@ -88,8 +91,11 @@ class Checkpoints:
         """
         self._settle()
         self._best, self._has_saved = best, True
+        packed = pack(state)
         items = ocp.args.Composite(
-            state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave(progress)
+            state=ocp.args.PyTreeSave(packed.arrays),
+            index=ocp.args.JsonSave(packed.index),
+            progress=ocp.args.JsonSave(progress),
         )
         try:
             self._saver.save(self._folder / str(step), args=items)
@@ -100,18 +106,14 @@ class Checkpoints:
         """Returns the newest checkpoint, laid out on devices like `state`, or None."""
         if self._newest is None:
             return None
-        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
-        items = ocp.args.Composite(
-            state=ocp.args.StandardRestore(abstract), progress=ocp.args.JsonRestore()
-        )
-        return _restore(self._folder, self._newest, items)
+        return _restore(self._folder / str(self._newest), state)
 
     def latest_progress(self) -> dict | None:
         """Returns what the newest checkpoint holds beside the state, None if none."""
         if self._newest is None:
             return None
-        items = ocp.args.Composite(progress=ocp.args.JsonRestore())
-        return _restore(self._folder, self._newest, items).progress
+        with _reader() as reader:
+            return _read_json(reader, self._folder / str(self._newest), "progress")
 
     def close(self) -> None:
         """Waits until everything is on disk.
@@ -169,7 +171,7 @@ class Checkpoints:
 def read_latest(folder: pathlib.Path) -> Restored | None:
     """Returns the newest checkpoint as NumPy arrays, whatever its model; or None.
 
-    The fields of `state` are those that were saved, by name. Changes nothing.
+    `state` is made of dicts, with the fields that were saved by name. Changes nothing.
 
     Raises:
       UsageError: there are checkpoints, and all of them are damaged.
@@ -177,10 +179,7 @@ def read_latest(folder: pathlib.Path) -> Restored | None:
     step = hosts.first_does(lambda: _newest_whole(folder.absolute())[0])
     if step is None:
         return None
-    items = ocp.args.Composite(
-        state=ocp.args.StandardRestore(), progress=ocp.args.JsonRestore()
-    )
-    return _restore(folder.absolute(), step, items)
+    return _restore(folder.absolute() / str(step), None)
 
 
 def write_tree(folder: pathlib.Path, tree: Tree) -> None:
@@ -205,10 +204,88 @@ def read_tree(folder: pathlib.Path, like: Tree) -> Tree:
         ) from error
 
 
-def _restore(folder: pathlib.Path, step: int, items: ocp.args.Composite) -> Restored:
-    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
-        restored = reader.restore(folder / str(step), args=items)
-    return Restored(step, restored.get("state"), restored["progress"])
+def _reader() -> ocp.Checkpointer:
+    return ocp.Checkpointer(ocp.CompositeCheckpointHandler())
+
+
+def _read_json(reader: ocp.Checkpointer, path: pathlib.Path, item: str) -> dict:
+    args = ocp.args.Composite(**{item: ocp.args.JsonRestore()})
+    return reader.restore(path, args=args)[item]
+
+
+def _restore(path: pathlib.Path, like: Tree | None) -> Restored:
+    """Reads a checkpoint; its state as NumPy arrays, or laid out like another.
+
+    Raises:
+      UsageError: the other has other arrays.
+    """
+    with _reader() as reader:
+        progress = _read_json(reader, path, "progress")
+        state = _read_state(reader, path, like)
+    if like is not None:
+        _check_same(state, serialization.to_state_dict(like), path)
+        state = _laid_out(serialization.from_state_dict(like, state), like)
+    return Restored(int(path.name), state, progress)
+
+
+def _read_state(reader: ocp.Checkpointer, path: pathlib.Path, like: Tree | None) -> Any:
+    """Returns what `serialization.to_state_dict` made of a state."""
+    if not (path / "index").is_dir():
+        # Of version 0.1, when each array was written by itself.
+        args = ocp.args.Composite(state=ocp.args.StandardRestore())
+        state = reader.restore(path, args=args)["state"]
+        return serialization.to_state_dict(jax.tree.map(np.asarray, state))
+    index = _read_json(reader, path, "index")
+    args = ocp.args.PyTreeRestore(restore_args=_layouts(index, like))
+    arrays = reader.restore(path, args=ocp.args.Composite(state=args))["state"]
+    return unpack(Packed(arrays, index))
+
+
+def _layouts(index: dict, like: Tree | None) -> dict[str, ocp.RestoreArgs]:
+    """Says how each array of a checkpoint is to be read: on the host, if it can be."""
+    places = jax.tree.leaves(index, is_leaf=is_place)
+    layouts = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name, _, _ in places}
+    leaves = jax.tree.leaves(serialization.to_state_dict(like))
+    for (name, start, _), leaf in zip(places, leaves, strict=False):
+        if start is None:
+            layouts[name] = ocp.ArrayRestoreArgs(
+                sharding=leaf.sharding, global_shape=leaf.shape, dtype=leaf.dtype
+            )
+    return layouts
+
+
+def _check_same(state: Tree, other: Tree, path: pathlib.Path) -> None:
+    """Checks that a state that was read has the arrays of another, by name and shape.
+
+    Raises:
+      UsageError: it has not.
+    """
+    found, expected = (
+        {
+            jax.tree_util.keystr(name, simple=True, separator="/"): leaf.shape
+            for name, leaf in jax.tree_util.tree_leaves_with_path(tree)
+        }
+        for tree in (state, other)
+    )
+    for name in sorted(found.keys() | expected.keys()):
+        if found.get(name) != expected.get(name):
+            raise UsageError(
+                f"{path} was written with another config: there {name} has the shape "
+                f"{found.get(name)}, not {expected.get(name)}"
+            )
+
+
+def _laid_out(state: Tree, like: Tree) -> Tree:
+    """Puts arrays where others are; those that are on devices already stay there."""
+
+    def placed(value: np.ndarray | jax.Array, other: jax.Array) -> jax.Array:
+        if isinstance(value, jax.Array):
+            return value
+        return jax.make_array_from_callback(
+            other.shape, other.sharding, lambda part: value[part]
+        )
+
+    return jax.tree.map(placed, state, like)
 
 
 def _newest_whole(folder: pathlib.Path) -> tuple[int | None, list[int]]:

@@ -11,6 +11,7 @@ from efdet_jax.config import (
     FREE,
     IMAGENET,
     MAX_SKIPPED,
+    PATIENCE,
     REFERENCES,
     checkpoint_section,
     has_key,
@@ -104,6 +105,7 @@ def get_classifier_config(
             "max_broken": 0.01,  # share of training images that may be unreadable
             "num_threads": 16,
             "num_workers": 0,  # processes that have these threads each; 0 is none
+            "patience": PATIENCE,
             "shapes": shapes_section(),
         }
     )

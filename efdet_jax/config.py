@@ -137,6 +137,7 @@ def get_config(
             "max_broken": 0.01,  # share of training images that may be unreadable
             "num_threads": 16,  # that read and transform images
             "num_workers": 0,  # processes that have these threads each; 0 is none
+            "patience": PATIENCE,
             # How often an epoch shows an image, by how often its classes occur.
             "sampling": {
                 "name": "none",  # or oversampling, undersampling
@@ -169,6 +170,11 @@ def get_config(
     config.log_every = 100
     config.update_from_flattened_dict(REFERENCES[reference])
     return config.lock()
+
+
+PATIENCE = 300.0
+"""Seconds without a batch until it is told what hangs; after as many again the run
+ends at a checkpoint. 0 is never."""
 
 
 MAX_SKIPPED = 10

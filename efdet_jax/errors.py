@@ -23,6 +23,14 @@ class HostLost(Exception):
     """Another process of the run has ended, and this one cannot go on alone."""
 
 
+class NotEvaluated(Exception):
+    """The last evaluation failed; the checkpoint that it was to score is there."""
+
+
+class InputStopped(Exception):
+    """No more images come: what loads them hangs, or has died."""
+
+
 class NotSaved(Exception):
     """A checkpoint could not be written; those before it are as they were."""
 
@@ -32,10 +40,13 @@ EXIT_CODES: dict[type[Exception], int] = {
     Diverged: 1,
     OutOfMemory: 3,
     NotSaved: 4,
+    NotEvaluated: 5,
     Interrupted: 42,
+    InputStopped: 42,
     HostLost: 42,
 }
-"""What the process returns; launchers restart on 42."""
+"""What the process returns; launchers restart on 42. So they do where the input
+stopped: mostly a disk, a network or a machine hangs, and a new start is rid of it."""
 
 
 def tell(error: Exception) -> int:

@@ -1,5 +1,6 @@
 """Predicting a whole data set and scoring it."""
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -233,14 +234,16 @@ def make_evaluator(
             num_threads=config.data.num_threads,
             num_workers=config.data.num_workers,
             shard=(jax.process_index(), jax.process_count()),
+            patience=config.data.patience,
         )
-        return evaluate(
-            predict_step,
-            variables,
-            source,
-            batches,
-            mesh,
-            num_pictures=config.eval.pictures,
-        )
+        with contextlib.closing(batches):
+            return evaluate(
+                predict_step,
+                variables,
+                source,
+                batches,
+                mesh,
+                num_pictures=config.eval.pictures,
+            )
 
     return evaluator

@@ -50,14 +50,20 @@ class Guard:
         self._skipped = skipped_before
         self._parts = parts
         self._in_a_row = 0
+        self._last_seen = -1
         self._image_id = image_id
 
     def look(self, taken: Taken) -> None:
         """Waits for a step, and tells of it if its update was skipped.
 
+        A step may be looked at again; it counts once.
+
         Raises:
           Diverged: one more in a row than may be.
         """
+        if taken.step == self._last_seen:
+            return
+        self._last_seen = taken.step
         skipped = int(taken.metrics["skipped_steps"])
         if skipped == self._skipped:
             self._in_a_row = 0

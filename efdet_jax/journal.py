@@ -7,13 +7,15 @@ pictures/      what was found beside the truth, of the last evaluation
 events.out.*   the same scalars and pictures for TensorBoard
 """
 
+import contextlib
 import importlib.metadata
 import json
+import logging
 import math
 import os
 import pathlib
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,10 @@ from efdet_jax.errors import UsageError
 from efdet_jax.pictures import write_pictures
 from efdet_jax.replacing import replace_text
 
+_LOG = logging.getLogger(__name__)
+
+_EVENTS = "events.out.tfevents.*"
+
 _PACKAGES = ("efdet-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain")
 
 _SAME_MODEL = ("model.remat",)
@@ -30,7 +36,11 @@ _SAME_MODEL = ("model.remat",)
 
 
 class Journal:
-    """Writes the files of one run; a workdir has one writer."""
+    """Writes the files of one run; a workdir has one writer.
+
+    Once it has started, what cannot be written, for want of room perhaps, is told of,
+    once for each file, and is missing: training matters more.
+    """
 
     def __init__(self, workdir: pathlib.Path, *, writes: bool):
         """Opens the journal of a folder that exists; writes nothing yet.
@@ -42,6 +52,7 @@ class Journal:
         self.workdir = workdir
         self._writes = writes
         self._events: Any = None
+        self._missing: set[str] = set()
 
     def check_resumable(self, config: ConfigDict) -> list[tuple[str, Any, Any]]:
         """Checks that what the workdir holds was trained with the same model.
@@ -78,11 +89,18 @@ class Journal:
             )
         return changed
 
-    def start(self, config: ConfigDict, *, from_step: int) -> None:
+    def start(
+        self, config: ConfigDict, *, from_step: int, evaluates_again: bool = False
+    ) -> None:
         """Writes the config, and forgets what was logged after `from_step`.
 
         Resuming at a checkpoint repeats the steps after it, which must not be there
-        twice.
+        twice. A line that is only half there is forgotten too.
+
+        Args:
+          config: of the run.
+          from_step: of the checkpoint.
+          evaluates_again: whether the run begins with the evaluation of that step.
         """
         if not self._writes:
             return
@@ -90,36 +108,44 @@ class Journal:
         replace_text(self.workdir / "config.json", json.dumps(text, indent=2) + "\n")
         log = self.workdir / "metrics.jsonl"
         lines = log.read_text().splitlines() if log.exists() else []
-        kept = [line for line in lines if json.loads(line)["step"] <= from_step]
+        kept = [line for line in lines if _stays(line, from_step, evaluates_again)]
         replace_text(log, "".join(f"{line}\n" for line in kept))
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Logs scalars to the file and to TensorBoard."""
         if not self._writes:
             return
-        with (self.workdir / "metrics.jsonl").open("a") as log:
-            log.write(json.dumps({"step": step} | _finite(values)) + "\n")
-        self._tensorboard().write_scalars(step, values)
+        line = json.dumps({"step": step} | _finite(values)) + "\n"
+        with self._dispensable("metrics.jsonl"):
+            _append(self.workdir / "metrics.jsonl", line.encode())
+        with self._dispensable(_EVENTS):
+            self._tensorboard().write_scalars(step, values)
 
     def pictures(self, step: int, pictures: Sequence[np.ndarray]) -> None:
         """Writes pictures to files and to TensorBoard."""
         if not self._writes:
             return
-        folder = self.workdir / "pictures"
-        folder.mkdir(exist_ok=True)
+        with self._dispensable("pictures"):
+            folder = self.workdir / "pictures"
+            folder.mkdir(exist_ok=True)
+            write_pictures(folder, pictures)
         named = {f"pictures/{i:02d}": image[None] for i, image in enumerate(pictures)}
-        self._tensorboard().write_images(step, named)
-        write_pictures(str(folder), pictures)
+        with self._dispensable(_EVENTS):
+            self._tensorboard().write_images(step, named)
 
     def detections(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Writes detections as a COCO results file; the newest stay."""
-        if self._writes:
+        if not self._writes:
+            return
+        with self._dispensable("detections.json"):
             replace_text(self.workdir / "detections.json", json.dumps(rows) + "\n")
 
     def result(self, values: Mapping[str, Any]) -> None:
         """Replaces the result."""
-        if self._writes:
-            text = json.dumps(_finite(values), indent=2) + "\n"
+        if not self._writes:
+            return
+        text = json.dumps(_finite(values), indent=2) + "\n"
+        with self._dispensable("result.json"):
             replace_text(self.workdir / "result.json", text)
 
     def amend_result(self, **values: Any) -> None:
@@ -131,7 +157,22 @@ class Journal:
     def close(self) -> None:
         """Waits until everything is on disk."""
         if self._events is not None:
-            self._events.close()
+            with self._dispensable(_EVENTS):
+                self._events.close()
+
+    @contextlib.contextmanager
+    def _dispensable(self, name: str) -> Iterator[None]:
+        """Lets the run go on without what could not be written."""
+        # TensorBoard's writer has exceptions of its own for a full disk.
+        expected = Exception if name == _EVENTS else OSError
+        try:
+            yield
+        except expected as error:
+            if name not in self._missing:
+                self._missing.add(name)
+                reason = str(error).partition("\n")[0]
+                path = self.workdir / name
+                _LOG.warning("%s lacks something (%s): make room", path, reason)
 
     def _tensorboard(self) -> Any:
         if self._events is None:
@@ -165,14 +206,40 @@ def prepare_workdir(path: str, *, flag: str = "--workdir") -> pathlib.Path:
     probe = workdir / f".probe.{socket.gethostname()}.{os.getpid()}"
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
+        try:
+            # A file without content would find room on a full disk.
+            probe.write_bytes(bytes(4096))
+        finally:
+            probe.unlink(missing_ok=True)
     except OSError as error:
         raise UsageError(
             f"{flag}={path} cannot be written ({error.strerror}): choose a folder "
             "of your own"
         ) from error
     return workdir
+
+
+def _append(path: pathlib.Path, line: bytes) -> None:
+    """Adds a line to a file, or nothing of it."""
+    with path.open("ab", buffering=0) as file:
+        before = file.tell()
+        try:
+            while line:
+                line = line[file.write(line) :]
+        except OSError:
+            file.truncate(before)
+            raise
+
+
+def _stays(line: str, from_step: int, evaluates_again: bool) -> bool:
+    """Says whether a line is of what a run that goes on does not do again."""
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError:
+        return False  # Half of it is missing.
+    if row["step"] == from_step and evaluates_again:
+        return "images_per_second" in row
+    return row["step"] <= from_step
 
 
 def _finite(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from ml_collections import ConfigDict
 from efdet_jax import caches, command, hosts
 from efdet_jax.journal import prepare_workdir
 from efdet_jax.memory import keep_memory
+from efdet_jax.stopping import leave
 
 
 def main(argv: list[str]) -> int:
@@ -174,4 +175,4 @@ def _table(
 
 if __name__ == "__main__":
     keep_memory(sys.orig_argv)
-    sys.exit(main(sys.argv))
+    leave(main(sys.argv))

@@ -1,6 +1,7 @@
 """Pictures of what was found beside the truth, for people to look at."""
 
 import colorsys
+import pathlib
 from collections.abc import Sequence
 
 import cv2
@@ -206,11 +207,13 @@ def text_colour(background: tuple[int, int, int]) -> tuple[int, int, int]:
     return (0, 0, 0) if luminance > 0.179 else (255, 255, 255)
 
 
-def write_pictures(folder: str, pictures: Sequence[Picture]) -> list[str]:
-    """Writes PNG files `00.png`, `01.png`, … and returns their paths."""
-    paths = []
+def write_pictures(folder: pathlib.Path, pictures: Sequence[Picture]) -> None:
+    """Writes PNG files `00.png`, `01.png`, and so on.
+
+    Raises:
+      OSError: there is no room, or the folder may not be written.
+    """
     for index, picture in enumerate(pictures):
-        path = f"{folder}/{index:02d}.png"
-        cv2.imwrite(path, picture[:, :, ::-1])
-        paths.append(path)
-    return paths
+        # OpenCV's own writing does not say why it failed.
+        _, png = cv2.imencode(".png", picture[:, :, ::-1])
+        (folder / f"{index:02d}.png").write_bytes(png)

@@ -1,5 +1,6 @@
 """How far a run is and where its time goes, for the terminal and the log."""
 
+import contextlib
 import math
 import resource
 import sys
@@ -86,7 +87,10 @@ class Progress:
         self._write(f"step {step}/{self._total}  {shown}", "\n")
 
     def _write(self, line: str, end: str) -> None:
-        if self._shows:
+        if not self._shows:
+            return
+        # A log on a full disk, or a terminal that is gone, must not end the run.
+        with contextlib.suppress(OSError):
             sys.stderr.write(f"{line:<78}{end}")
             sys.stderr.flush()
 

@@ -12,5 +12,10 @@ def replace_text(path: pathlib.Path, text: str) -> None:
     last one's text stays.
     """
     temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}")
-    temporary.write_text(text)
-    temporary.replace(path)
+    try:
+        temporary.write_text(text)
+        temporary.replace(path)
+    except OSError:
+        # Half a text takes room, of which there is too little.
+        temporary.unlink(missing_ok=True)
+        raise

@@ -85,6 +85,7 @@ def _detection_lesson(config: ConfigDict, assembly: Assembly, source: Source) ->
         num_threads=config.data.num_threads,
         num_workers=config.data.num_workers,
         shard=(jax.process_index(), hosts),
+        patience=config.data.patience,
         repeats=repeats,
     )
     share = functools.partial(assembly.objective.share, class_weights=weights)
@@ -108,6 +109,7 @@ def _classification_lesson(
         num_threads=config.data.num_threads,
         num_workers=config.data.num_workers,
         shard=(jax.process_index(), hosts),
+        patience=config.data.patience,
     )
     return Lesson(assembly.objective, batches, {})
 

@@ -15,7 +15,14 @@ from efdet_jax import mesh as meshes
 from efdet_jax.data.labels import network_labels
 from efdet_jax.data.relabelled import relabelled
 from efdet_jax.data.streams import Batches
-from efdet_jax.errors import Diverged, Interrupted, NotSaved, OutOfMemory
+from efdet_jax.errors import (
+    Diverged,
+    InputStopped,
+    Interrupted,
+    NotEvaluated,
+    NotSaved,
+    OutOfMemory,
+)
 from efdet_jax.guard import Guard, Taken
 from efdet_jax.journal import Journal
 from efdet_jax.optim import describe_schedule
@@ -29,7 +36,7 @@ from efdet_jax.run import (
     open_run,
 )
 from efdet_jax.stopping import StopRequest
-from efdet_jax.structures import Evaluation, Tree
+from efdet_jax.structures import Batch, Evaluation, LabelledBatch, Tree
 from efdet_jax.tasks import TASKS
 from efdet_jax.train_step import TrainState
 from efdet_jax.training import (
@@ -50,8 +57,10 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
 
     Raises:
       Diverged: loss or gradient were not finite for too many steps in a row.
+      InputStopped: no more images came; a checkpoint was written.
       Interrupted: a signal, or JAX's preemption service, asked to stop; a checkpoint
         was written.
+      NotEvaluated: the last evaluation failed; a checkpoint was written.
       NotSaved: a checkpoint could not be written.
       OutOfMemory: a step needs more than the devices have.
       UsageError: data, weights, devices or workdir do not suit the config, or another
@@ -134,18 +143,26 @@ class _Loop:
         self._config, self._run, self._training = config, run, training
         self._batches, self._evaluator = batches, evaluator
         self._figures = TASKS[config.task].figures
-        self._result = first_result(config, run.assembly)
+        self._result = first_result(config, run.assembly) | {"failed_evaluations": 0}
+        self._owes_evaluation = False
+        self._saved_step = 0
         seconds_before = 0.0
         if restored := run.checkpoints.restore_latest(self.state):
             self.state = restored.state
             batches.set_state(restored.progress["batches"])
-            self._result = restored.progress["result"]
+            self._result |= restored.progress["result"]
             seconds_before = restored.progress["seconds"]
+            self._owes_evaluation = restored.progress.get("owes_evaluation", False)
+            self._saved_step = restored.step
             _LOG.info("resumed at step %d", restored.step)
         self._first = int(self.state.step) + 1
-        is_over = self._first > config.steps
+        is_over = self._first > config.steps and not self._owes_evaluation
         self._result["status"] = "finished" if is_over else "running"
-        run.journal.start(config, from_step=self._first - 1)
+        run.journal.start(
+            config,
+            from_step=self._first - 1,
+            evaluates_again=self._owes_evaluation,
+        )
         run.journal.result(self._result)
         self._progress = Progress(config.steps, shows=hosts.is_first())
         self._clock = Clock(seconds_before)
@@ -155,11 +172,13 @@ class _Loop:
         """Trains to the last step; returns the result."""
         config, clock = self._config, self._clock
         taken = compiled = None
+        if self._owes_evaluation:
+            self._evaluate(self._first - 1)
         for step in range(self._first, config.steps + 1):
             asked = meshes.any_process(
                 (stop.requested, self._is_late()), self._run.mesh
             )
-            batch = clock.next_batch(self._batches)
+            batch = self._next_batch(step, guard, taken)
             placed = meshes.place_batch(batch, self._run.mesh)
             # One step ahead of the device keeps it busy; more would only hold batches.
             self._look(guard, taken)
@@ -182,17 +201,42 @@ class _Loop:
                 self._look(guard, taken)
                 is_best = self._evaluate(step)
             is_due = is_late or step % config.checkpoint.every == 0
-            if stops or is_best or is_last or is_due:
+            if is_best or is_last or is_due:
                 self._look(guard, taken)
                 self._save(step)
             if stops and not is_last:
-                self._run.journal.result(
-                    self._result | {"step": step, "status": "interrupted"}
-                )
+                self._look(guard, taken)
+                self._pause(step, "interrupted")
                 raise Interrupted(
                     f"stopped at step {step}; the same command goes on from there"
                 )
+        if self._owes_evaluation:
+            raise NotEvaluated(
+                f"the evaluation of step {config.steps}, the last, failed (the log has "
+                "its traceback): mend it, and the same command evaluates again"
+            )
         return self._result
+
+    def _next_batch(
+        self, step: int, guard: Guard, taken: Taken | None
+    ) -> Batch | LabelledBatch:
+        try:
+            return self._clock.next_batch(self._batches)
+        except InputStopped:
+            self._look(guard, taken)
+            self._pause_without_input(step - 1)
+            raise
+
+    def _pause(self, step: int, status: str) -> None:
+        """Leaves a run as it is after a step, for the same command to go on."""
+        if step > self._saved_step:
+            self._save(step)
+        self._run.journal.result(self._result | {"step": step, "status": status})
+
+    def _pause_without_input(self, step: int) -> None:
+        # Several hosts can only write a checkpoint together, and the others wait.
+        if jax.process_count() == 1:
+            self._pause(step, "input_stopped")
 
     def _look(self, guard: Guard, taken: Taken | None) -> None:
         try:
@@ -219,13 +263,32 @@ class _Loop:
         self._clock.restart()
 
     def _evaluate(self, step: int) -> bool:
-        """Scores the averages; says whether they are the best so far."""
+        """Scores the averages; says whether they are the best so far.
+
+        What fails in it costs training nothing. The last one is owed then: the same
+        command begins with it.
+        """
         journal, is_last = self._run.journal, step == self._config.steps
-        evaluation = self._evaluator(self.state.ema)
+        self._owes_evaluation = is_last
+        try:
+            evaluation = self._evaluator(self.state.ema)
+            is_detected = is_last and evaluation.detections
+            detections = evaluation.detections() if is_detected else []
+        except InputStopped:
+            self._owes_evaluation = True
+            self._pause_without_input(step)
+            raise
+        except Exception:
+            if jax.process_count() > 1:
+                # The others may be in the midst of it, and cannot go on without us.
+                raise
+            self._count_failure(step)
+            return False
+        self._owes_evaluation = False
         journal.scalars(step, evaluation.metrics)
         journal.pictures(step, evaluation.pictures)
-        if is_last and evaluation.detections:
-            journal.detections(evaluation.detections())
+        if is_detected:
+            journal.detections(detections)
         seconds = self._clock.seconds()
         self._result |= evaluation.metrics | {
             "step": step,
@@ -244,14 +307,25 @@ class _Loop:
         self._clock.restart()
         return is_best
 
+    def _count_failure(self, step: int) -> None:
+        """Tells of the evaluation whose exception is being handled."""
+        failed = self._result["failed_evaluations"] + 1
+        _LOG.exception("the evaluation of step %d failed, %d so far", step, failed)
+        self._result["failed_evaluations"] = failed
+        if self._owes_evaluation:
+            self._result |= {"step": step, "status": "not_evaluated"}
+        self._run.journal.result(self._result)
+        self._clock.restart()
+
     def _is_late(self) -> bool:
         """Says whether the last checkpoint is as old as the next one may find it."""
         seconds = self._clock.seconds() - self._saved_at
         return 0 < 60 * self._config.checkpoint.minutes <= seconds
 
     def _save(self, step: int) -> None:
-        self._saved_at = self._clock.seconds()
+        self._saved_at, self._saved_step = self._clock.seconds(), step
         progress = {
+            "owes_evaluation": self._owes_evaluation,
             "batches": self._batches.get_state(),
             "result": self._result,
             "seconds": self._saved_at,

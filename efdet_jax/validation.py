@@ -252,6 +252,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "data.min_visible": (0, 1),
     "data.num_threads": (0, _ANY),
     "data.num_workers": (0, _ANY),
+    "data.patience": (0, _ANY),
     "data.max_broken": (0, 1),
     "data.augment.crop": (0, 1),
     "data.augment.colour.brightness": (0, 1),

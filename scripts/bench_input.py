@@ -71,6 +71,7 @@ def ours(folder: pathlib.Path, threads: int, workers: int) -> Iterator[Any]:
         num_threads=threads,
         num_workers=workers,
         shard=(0, 1),
+        patience=0,
     )
 
 

@@ -51,6 +51,7 @@ def batches(source, batch_size, resize="letterbox"):
         num_threads=1,
         num_workers=0,
         shard=(0, 1),
+        patience=60.0,
     )
 
 

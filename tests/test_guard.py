@@ -150,3 +150,12 @@ def test_only_steps_in_a_row_end_a_run():
     guard.look(taken(8, 6, loss=np.inf))
     with pytest.raises(Diverged, match=r"3 steps in a row.*loss not finite at step 9"):
         guard.look(taken(9, 7, loss=np.inf))
+
+
+def test_a_step_that_is_looked_at_twice_counts_once(caplog):
+    guard = Guard(most=1, skipped_before=0, image_id=str)
+    for _ in range(3):
+        guard.look(taken(1, 1, loss=np.inf))
+    assert len(caplog.messages) == 1
+    with pytest.raises(Diverged, match="2 steps in a row"):
+        guard.look(taken(2, 2, loss=np.inf))

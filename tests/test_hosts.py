@@ -87,7 +87,16 @@ def check_same(workdir, alone):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("processes", "devices", "spatial"),
-    [(1, 2, 1), (1, 4, 2), (2, 1, 1), (2, 4, 4), (4, 1, 1), (4, 2, 1)],
+    [
+        (1, 4, 2),
+        (2, 2, 2),
+        (4, 1, 1),
+        *(
+            pytest.param(*each, marks=pytest.mark.exhaustive)
+            for each in ((1, 2, 1), (1, 4, 1), (2, 1, 1), (2, 4, 1), (4, 2, 1))
+        ),
+        pytest.param(4, 4, 2, marks=pytest.mark.exhaustive),
+    ],
 )
 def test_processes_and_devices_do_not_change_the_curve(
     processes, devices, spatial, alone, environment, tmp_path

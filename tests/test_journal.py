@@ -1,5 +1,11 @@
+import errno
 import json
+import os
+import pathlib
+import subprocess
+import sys
 
+import cv2
 import pytest
 
 from efdet_jax import recipes
@@ -62,6 +68,65 @@ def test_resuming_forgets_what_was_logged_after_the_checkpoint(journal):
     assert rows(journal) == []
 
 
+def test_half_a_line_is_forgotten(journal):
+    config = recipes.get_small_config(-3.0)
+    for step in (1, 2):
+        journal.scalars(step, {"loss": float(step)})
+    with (journal.workdir / "metrics.jsonl").open("a") as log:
+        log.write('{"step": 3, "lo')
+    journal.start(config, from_step=5)
+    assert [row["step"] for row in rows(journal)] == [1, 2]
+
+
+FILL = """
+import logging, pathlib, resource, sys
+import numpy as np
+from efdet_jax.journal import Journal
+logging.basicConfig(format="%(message)s")
+workdir = pathlib.Path(sys.argv[1])
+journal = Journal(workdir)
+noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)
+values = {f"value_{i:02d}": 0.123456789 for i in range(30)}
+journal.scalars(0, values)
+# No file may be larger than this, as on a disk that is nearly full.
+soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2**14, hard))
+for step in range(1, 60):
+    journal.scalars(step, values)
+journal.pictures(1, [noise, noise])
+journal.detections([values] * 100)
+journal.result({"step": 1} | {f"{i}": values for i in range(100)})
+resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+journal.scalars(60, values)
+journal.pictures(2, [noise])
+journal.result({"step": 2})
+journal.close()
+"""
+
+
+@pytest.mark.slow
+def test_a_full_disk_costs_what_was_to_be_logged_and_no_more(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", FILL, str(tmp_path)],
+        cwd=pathlib.Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for name in ("metrics.jsonl", "pictures", "detections.json", "result.json"):
+        told = f"{tmp_path / name} lacks something ([Errno 27] File too large): make"
+        assert done.stderr.count(told) == 1, done.stderr
+    logged = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    steps = [json.loads(line)["step"] for line in logged]
+    assert steps[-1] == 60
+    assert steps[:-1] == list(range(len(steps) - 1))
+    assert 5 < len(steps) < 30
+    assert json.loads((tmp_path / "result.json").read_text()) == {"step": 2}
+    assert cv2.imread(tmp_path / "pictures/00.png").shape == (200, 200, 3)
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_config_json_has_the_resolved_config_and_the_versions(journal):
     config = recipes.get_small_config(-3.0)
     journal.start(config, from_step=0)
@@ -69,6 +134,16 @@ def test_config_json_has_the_resolved_config_and_the_versions(journal):
     assert written["config"] == json.loads(config.to_json())
     packages = {"efdet-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint"}
     assert packages <= set(written["versions"])
+
+
+def test_a_full_disk_is_no_place_for_a_run(tmp_path, monkeypatch):
+    def is_full(path, data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(pathlib.Path, "write_bytes", is_full)
+    with pytest.raises(UsageError, match=r"--workdir=.* \(No space left on device\)"):
+        prepare_workdir(str(tmp_path))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

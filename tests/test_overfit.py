@@ -9,7 +9,6 @@ from efdet_jax import comparisons, recipes, train
 from efdet_jax.models.fusion import CHOICES
 
 PAIRS = [
-    ("fpn", "sum"),
     ("panet", "softmax"),
     ("quad_fpn", "unbounded"),
     ("bifpn", "fast"),

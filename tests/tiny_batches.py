@@ -85,6 +85,7 @@ SETTINGS = {
     "num_threads": 2,
     "num_workers": 0,
     "shard": (0, 1),
+    "patience": 60.0,
 }
 
 

@@ -38,6 +38,7 @@ def train_batches(
     num_threads: int,
     num_workers: int,
     shard: tuple[int, int],
+    patience: float,
 ) -> Batches:
     """Yields batches without end, every image once per epoch in an order of its own.
 
@@ -53,6 +54,7 @@ def train_batches(
       num_threads: threads that load images; 0 loads in the caller's own.
       num_workers: processes that have these threads each; 0 is this process.
       shard: this host's index, and the number of hosts.
+      patience: seconds without a batch until it is told what hangs; 0 is never.
 
     Returns:
       An iterator of `LabelledBatch`, whose state is saved as that of
@@ -71,7 +73,9 @@ def train_batches(
             image = flip_image(image)
         return _Example(image, np.int32(annotations.classes[0]), np.int32(i))
 
-    batching = Batching(LabelledBatch, batch_size, num_threads, num_workers, shard)
+    batching = Batching(
+        LabelledBatch, batch_size, num_threads, num_workers, shard, patience
+    )
     order = sampling.order(len(source), None, seed=seed)
     return shuffled(load, order, batching)
 
@@ -85,6 +89,7 @@ def eval_batches(
     num_threads: int,
     num_workers: int,
     shard: tuple[int, int],
+    patience: float,
 ) -> Batches:
     """Yields the middle of every image once, in order; blank rows fill the last batch.
 
@@ -96,6 +101,7 @@ def eval_batches(
       num_threads: threads that load images; 0 loads in the caller's own.
       num_workers: processes that have these threads each; 0 is this process.
       shard: this host's index, and the number of hosts.
+      patience: seconds without a batch until it is told what hangs; 0 is never.
     """
 
     def load(position: int) -> _Example:
@@ -117,5 +123,7 @@ def eval_batches(
         class_ = np.int32(annotations.classes[0])
         return _Example(image, class_, np.int32(position))
 
-    batching = Batching(LabelledBatch, batch_size, num_threads, num_workers, shard)
+    batching = Batching(
+        LabelledBatch, batch_size, num_threads, num_workers, shard, patience
+    )
     return in_order(load, len(source), batching)

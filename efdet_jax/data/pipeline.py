@@ -48,6 +48,7 @@ def train_batches(
     num_threads: int,
     num_workers: int,
     shard: tuple[int, int],
+    patience: float,
     repeats: Float[np.ndarray, " n"] | None = None,
 ) -> Batches:
     """Yields batches without end, every image once per epoch in an order of its own.
@@ -74,6 +75,7 @@ def train_batches(
       num_threads: threads that load images; 0 loads in the caller's own.
       num_workers: processes that have these threads each; 0 is this process.
       shard: this host's index, and the number of hosts.
+      patience: seconds without a batch until it is told what hangs; 0 is never.
       repeats: how often an epoch shows each image, of `sampling.repeats`; None is once.
 
     Returns:
@@ -88,7 +90,7 @@ def train_batches(
         flip=flip,
         options=Options(**augment),
     )
-    batching = Batching(Batch, batch_size, num_threads, num_workers, shard)
+    batching = Batching(Batch, batch_size, num_threads, num_workers, shard, patience)
     order = sampling.order(len(source), repeats, seed=seed)
     return shuffled(draw, order, batching)
 
@@ -104,6 +106,7 @@ def eval_batches(
     num_threads: int,
     num_workers: int,
     shard: tuple[int, int],
+    patience: float,
 ) -> Batches:
     """Yields every image once, in order; each host yields as many batches.
 
@@ -122,6 +125,7 @@ def eval_batches(
       num_threads: threads that load images; 0 loads in the caller's own.
       num_workers: processes that have these threads each; 0 is this process.
       shard: this host's index, and the number of hosts.
+      patience: seconds without a batch until it is told what hangs; 0 is never.
     """
     load = functools.partial(
         _scored,
@@ -131,7 +135,7 @@ def eval_batches(
         pad_colour=pad_colour,
         max_boxes=max_boxes,
     )
-    batching = Batching(Batch, batch_size, num_threads, num_workers, shard)
+    batching = Batching(Batch, batch_size, num_threads, num_workers, shard, patience)
     return in_order(load, len(source), batching)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from efdet_jax.data.source import Source
+from efdet_jax.data.underway import reading
 from efdet_jax.errors import UsageError
 from efdet_jax.structures import Annotations
 
@@ -27,8 +28,9 @@ def read_sound(source: Source, i: int) -> SoundImage:
       UsageError: it cannot be read or decoded, or has another size than the data set
         says: then its boxes are of another image, or of one that was turned.
     """
-    annotations = source.annotations(i)
-    image = source.image(i)
+    with reading(source, i):
+        annotations = source.annotations(i)
+        image = source.image(i)
     stated = (annotations.height, annotations.width)
     if image.shape[:2] != stated:
         height, width = image.shape[:2]

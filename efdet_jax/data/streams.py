@@ -7,12 +7,17 @@ of hosts, workers and threads.
 """
 
 import functools
+import multiprocessing
 from collections.abc import Callable, Sequence
+from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple, Self
 
 import grain
 import numpy as np
 from absl import flags
+
+from efdet_jax.data.waiting import attend, patiently
+from efdet_jax.errors import InputStopped
 
 _PREFETCHED_BATCHES = 2
 """Batches kept ready, so that one slow decode does not stop the device."""
@@ -31,6 +36,8 @@ class Batching(NamedTuple):
     """Processes that have these threads each; 0 is this process."""
     shard: tuple[int, int]
     """This host's index, and the number of hosts."""
+    patience: float
+    """Seconds without a batch until it is told what hangs; 0 is never."""
 
 
 class Batches:
@@ -47,26 +54,47 @@ class Batches:
         self._batching = batching
         self._next = 0
         self._iterator: grain.DatasetIterator | None = None
+        self._others: list[BaseProcess] = []
+        self._workers: list[BaseProcess] = []
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Any:
         if self._iterator is None:
+            self._others = multiprocessing.active_children()
             self._iterator = _iterator(self._examples, self._batching, self._next)
         try:
-            batch = next(self._iterator)
+            batch = patiently(
+                functools.partial(next, self._iterator),
+                patience=self._batching.patience,
+                workers=self._processes,
+            )
         except StopIteration:
             self.close()
             raise
+        except InputStopped:
+            # What hangs does not end when it is asked to.
+            for worker in self._processes():
+                worker.kill()
+            raise
+        self._processes()
         self._next += 1
         return batch
+
+    def _processes(self) -> list[BaseProcess]:
+        """Returns those that load images; one that has died stays among them."""
+        if len(self._workers) < self._batching.num_workers:
+            children = multiprocessing.active_children()
+            self._workers = [one for one in children if one not in self._others]
+        return self._workers
 
     def close(self) -> None:
         """Ends the threads and processes that read ahead."""
         if self._iterator is not None:
             self._iterator.close()
             self._iterator = None
+            self._workers = []
 
     def get_state(self) -> dict[str, int]:
         """Returns what `set_state` takes, also after a way through JSON."""
@@ -122,7 +150,8 @@ def _iterator(
         # Grain reads its own flags, whether or not this program has a command line.
         flags.FLAGS.mark_as_parsed()
         workers = grain.MultiprocessingOptions(num_workers=batching.num_workers)
-        return iter(batches.mp_prefetch(workers))
+        prepare = functools.partial(attend, patience=batching.patience)
+        return iter(batches.mp_prefetch(workers, worker_init_fn=prepare))
     options = grain.ReadOptions(
         num_threads=threads,
         prefetch_buffer_size=_PREFETCHED_BATCHES * size if threads else 0,

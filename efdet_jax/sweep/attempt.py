@@ -16,6 +16,7 @@ from efdet_jax import lease
 from efdet_jax.errors import UsageError, tell
 from efdet_jax.memory import keep_memory
 from efdet_jax.replacing import replace_text
+from efdet_jax.stopping import leave
 
 CRASHED = 70
 """The exit code of an error that nobody foresaw; 1 is that of a run that diverged."""
@@ -91,4 +92,4 @@ if __name__ == "__main__":
         "JAX_COMPILATION_CACHE_DIR",
         str(_folder.parent.absolute() / "compilation_cache"),
     )
-    sys.exit(main(_folder, sys.argv[2:]))
+    leave(main(_folder, sys.argv[2:]))

@@ -45,6 +45,7 @@ def train(source=None, **changes):
         "num_threads": 2,
         "num_workers": 0,
         "shard": (0, 1),
+        "patience": 60.0,
     }
     return train_batches(source or Images(), **settings | changes)
 
@@ -57,6 +58,7 @@ def score(**changes):
         "num_threads": 2,
         "num_workers": 0,
         "shard": (0, 1),
+        "patience": 60.0,
     }
     return eval_batches(Images(), **settings | changes)
 

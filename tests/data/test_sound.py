@@ -16,6 +16,7 @@ SETTINGS = {
     "max_boxes": 3,
     "num_workers": 0,
     "shard": (0, 1),
+    "patience": 60.0,
 }
 
 

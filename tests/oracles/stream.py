@@ -58,6 +58,7 @@ def default_batches(**changes):
         "num_threads": 0,
         "num_workers": 0,
         "shard": (0, 1),
+        "patience": 60.0,
     }
     batches = pipeline.train_batches(Counted(), **(settings | changes))
     return list(itertools.islice(batches, NUM_BATCHES))
