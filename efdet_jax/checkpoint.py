@@ -14,7 +14,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from efdet_jax.errors import NotSaved, UsageError
-from efdet_jax.seals import flaw, write_seal
+from efdet_jax.seals import flaw, steps, write_seal
 from efdet_jax.structures import Tree
 
 _LOG = logging.getLogger(__name__)
@@ -48,14 +48,21 @@ class Checkpoints:
           if_it_fails: one of `config.IF_NOT_SAVED`.
 
         Raises:
-          UsageError: there are checkpoints, and all of them are damaged.
+          UsageError: there are checkpoints, and all of them are damaged; or something
+            else is in their place.
         """
         self._folder = folder.absolute()
         self._keep = keep
         self._goes_on = if_it_fails == "go on"
         self._best: int | None = None
         self._has_saved = False
-        self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"{folder} is no folder that checkpoints can be written to "
+                f"({error.strerror}): remove it, or use another --workdir"
+            ) from error
         self._remove_unfinished()
         self._newest, damaged = _newest_whole(self._folder)
         for step in damaged:
@@ -132,8 +139,8 @@ class Checkpoints:
         except Exception as error:
             self._report(error)
         # Which one is the best, only who saves has said.
-        steps = _steps(self._folder) if self._has_saved else []
-        for step in steps[: -self._keep]:
+        saved = steps(self._folder) if self._has_saved else []
+        for step in saved[: -self._keep]:
             if step != self._best:
                 # Under its name it would be half a checkpoint for a while.
                 path = self._folder / str(step)
@@ -147,11 +154,11 @@ class Checkpoints:
     def _report(self, error: Exception) -> None:
         # What there is of it takes room that the next one needs.
         self._remove_unfinished()
-        steps = _steps(self._folder)
+        saved = steps(self._folder)
         reason = str(error).strip().splitlines()[0]
         message = (
             f"a checkpoint could not be written to {self._folder} ({reason}): the "
-            f"newest is that of step {steps[-1] if steps else 0}; make room"
+            f"newest is that of step {saved[-1] if saved else 0}; make room"
         )
         if not self._goes_on:
             raise NotSaved(f"{message}, and run the same command again") from error
@@ -210,7 +217,7 @@ def _newest_whole(folder: pathlib.Path) -> tuple[int | None, list[int]]:
       UsageError: there are checkpoints, and all of them are damaged.
     """
     damaged = []
-    for step in reversed(_steps(folder)):
+    for step in reversed(steps(folder)):
         wrong = flaw(folder / str(step))
         if wrong is None:
             return step, damaged
@@ -226,11 +233,6 @@ def _newest_whole(folder: pathlib.Path) -> tuple[int | None, list[int]]:
             "one back from a copy, or use another --workdir"
         )
     return None, damaged
-
-
-def _steps(folder: pathlib.Path) -> list[int]:
-    """Returns the steps that have a checkpoint, in order."""
-    return sorted(int(path.name) for path in folder.glob("*") if path.name.isdigit())
 
 
 def _move_to(path: pathlib.Path, folder: pathlib.Path) -> None:

@@ -106,7 +106,11 @@ def _parse(argv: list[str], options: flags.FlagValues) -> list[str]:
         return options(argv)[1:]
     except (AttributeError, KeyError) as error:
         raise UsageError(_unknown_key(argv, str(error))) from error
-    except (flags.Error, TypeError, ValueError) as error:
+    # Literals that are nested without end are the last three.
+    except (
+        *(flags.Error, TypeError, ValueError),
+        *(SyntaxError, RecursionError, MemoryError),
+    ) as error:
         # An error inside of a config file comes with its traceback as text.
         message = " ".join(str(error).split("Error: ")[-1].split())
         raise UsageError(

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
+from efdet_jax.errors import printable
+
 
 class Flaw(NamedTuple):
     """A fault of a data set, and what its reader did about it."""
@@ -15,7 +17,7 @@ class Flaw(NamedTuple):
     mended: str
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.fault}; {self.mended}"
+        return printable(f"{self.place}: {self.fault[:200]}; {self.mended}")
 
 
 def is_box(boxes: Float[np.ndarray, "n 4"]) -> Bool[np.ndarray, " n"]:
