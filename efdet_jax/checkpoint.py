@@ -5,13 +5,18 @@ name: what has it is whole, unless something damaged it afterwards, and then the
 before it counts.
 """
 
+import contextlib
 import logging
+import math
 import pathlib
 import shutil
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
+from etils import epath
 
 from efdet_jax.errors import NotSaved, UsageError
 from efdet_jax.seals import flaw, steps, write_seal
@@ -23,6 +28,8 @@ _UNFINISHED = ".orbax-checkpoint-tmp"
 """How the name of a folder ends that is not a checkpoint yet, or no longer."""
 _STILL_WRITTEN = ("_CHECKPOINT_METADATA",)
 """What Orbax changes in a checkpoint when it gets its name; nothing is read from it."""
+_MOST_PER_BYTE, _MOST_OF_NOTHING = 16, 2**20
+"""Bytes of arrays for each byte of a checkpoint, which packs them, and beside that."""
 
 
 class Restored(NamedTuple):
@@ -149,7 +156,10 @@ class Checkpoints:
 
     def _remove_unfinished(self) -> None:
         for left in self._folder.glob(f"*{_UNFINISHED}*"):
-            shutil.rmtree(left, ignore_errors=True)
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink()
 
     def _report(self, error: Exception) -> None:
         # What there is of it takes room that the next one needs.
@@ -171,11 +181,13 @@ def read_latest(folder: pathlib.Path) -> Restored | None:
     The fields of `state` are those that were saved, by name. Changes nothing.
 
     Raises:
-      UsageError: there are checkpoints, and all of them are damaged.
+      UsageError: there are checkpoints, and all of them are damaged; or the newest
+        has what nobody has saved.
     """
     step, _ = _newest_whole(folder.absolute())
     if step is None:
         return None
+    _check_claim(folder.absolute() / str(step))
     items = ocp.args.Composite(
         state=ocp.args.StandardRestore(), progress=ocp.args.JsonRestore()
     )
@@ -205,9 +217,50 @@ def read_tree(folder: pathlib.Path, like: Tree) -> Tree:
 
 
 def _restore(folder: pathlib.Path, step: int, items: ocp.args.Composite) -> Restored:
-    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
+    with (
+        _readable(folder / str(step)),
+        ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader,
+    ):
         restored = reader.restore(folder / str(step), args=items)
-    return Restored(step, restored.get("state"), restored["progress"])
+        if not isinstance(restored["progress"], dict):
+            raise ValueError("its progress is no object")
+        return Restored(step, restored.get("state"), restored["progress"])
+
+
+def _check_claim(path: pathlib.Path) -> None:
+    """Checks that arrays are not larger than the files that they are in can hold.
+
+    Raises:
+      UsageError: they are: zeros take no room there, but in memory.
+    """
+    with _readable(path), contextlib.closing(ocp.StandardCheckpointHandler()) as reader:
+        arrays = jax.tree.leaves(reader.metadata(epath.Path(path / "state")).tree)
+        claimed = sum(
+            math.prod(array.shape) * np.dtype(array.dtype).itemsize for array in arrays
+        )
+        stored = sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
+        if claimed > _MOST_PER_BYTE * stored + _MOST_OF_NOTHING:
+            raise ValueError(f"it claims {claimed:,} bytes and has {stored:,}")
+
+
+@contextlib.contextmanager
+def _readable(path: pathlib.Path) -> Iterator[None]:
+    """Says in one line that a checkpoint cannot be read.
+
+    Raises:
+      UsageError: for whatever Orbax and its parts, some of them in C++, raise.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError:
+        raise  # Devices without memory are no fault of the checkpoint.
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        raise UsageError(
+            f"{path} cannot be read ({reason}), although it is sealed: it is of another "
+            "model or was changed by hand: bring one back from a copy, or use another "
+            "--workdir"
+        ) from error
 
 
 def _newest_whole(folder: pathlib.Path) -> tuple[int | None, list[int]]:

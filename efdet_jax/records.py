@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import sys
 from typing import Any
 
 from efdet_jax.errors import UsageError
@@ -36,6 +37,12 @@ def read_record(path: pathlib.Path) -> dict[str, Any]:
             return document
         level = [inner for each in level for inner in _inside(each)]
     raise _damaged(path, f"it is nested more than {DEEPEST} levels deep")
+
+
+def is_number(value: object) -> bool:
+    """Says whether a value is a number that a float can be, and no truth value."""
+    is_one = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_one and abs(value) <= sys.float_info.max
 
 
 def _inside(value: Any) -> list[Any]:

@@ -331,8 +331,8 @@ EDITS = {
 def test_an_edited_checkpoint_does_not_hold_what_its_seal_says(edit, folder):
     EDITS[edit](folder / "3")
     with in_time(60):
-        assert flaw(folder / "3") or edit == "shardings of nobody"
-        assert read_latest(folder).step == (3 if edit == "shardings of nobody" else 2)
+        assert flaw(folder / "3")
+        assert read_latest(folder).step == 2
 
 
 @pytest.mark.parametrize("edit", EDITS)
@@ -342,11 +342,11 @@ def test_an_edited_checkpoint_that_was_sealed_again_runs_nothing(edit, folder):
     (folder / "3" / "seal.json").unlink()
     write_seal(folder / "3", besides=("_CHECKPOINT_METADATA",))
     before = sorted(folder.parent.rglob("*"))
-    try:
-        with in_time(60):
-            read_latest(folder)
-    except UsageError as error:
-        assert str(error).isprintable()
+    if edit == "progress a pipe":
+        with in_time():
+            assert read_latest(folder).step == 2
+    else:
+        assert "cannot be read" in refused(lambda: read_latest(folder))
     assert sorted(folder.parent.rglob("*")) == before
 
 

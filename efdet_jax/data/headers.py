@@ -11,7 +11,7 @@ _JPEG_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Markers of the segment that states the size; the three left out mean other things."""
 _JPEG_BARE = {0x01, *range(0xD0, 0xD8)}
 """Markers without a segment."""
-_JPEG_MARKER = re.compile(rb"\xff+([^\x00\xff])")
+_JPEG_MARKER = re.compile(rb"\xff([^\x00\xff])")
 _MOST_SEGMENTS = 4096
 """Of a JPEG before its size; cameras write dozens."""
 
@@ -37,7 +37,7 @@ def stated_size(encoded: bytes) -> Size | None:
             try:
                 height, width = read(encoded)
             # What is too short to state its size, or garbled before it.
-            except (struct.error, IndexError, KeyError, ValueError):
+            except (struct.error, KeyError, OverflowError, ValueError):
                 return None
             return (height, width) if height > 0 and width > 0 else None
     return None

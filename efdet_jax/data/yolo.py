@@ -1,5 +1,6 @@
 """YOLO folders, read in place: Ultralytics' data.yaml and darknet's obj.data."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -279,11 +280,11 @@ def _find_images(layout: _Layout, split: str, path: epath.Path) -> list[epath.Pa
 
 def _images_below(folder: epath.Path) -> Iterator[epath.Path]:
     """Yields the images of a folder and of those in it; a link may lead in a circle."""
-    seen: set[epath.Path] = set()
+    seen: set[object] = set()
     waiting = [folder]
     while waiting:
         folder = waiting.pop()
-        if (where := folder.resolve()) in seen:
+        if (where := _identity(folder)) in seen:
             continue
         seen.add(where)
         for path in folder.iterdir():
@@ -291,6 +292,15 @@ def _images_below(folder: epath.Path) -> Iterator[epath.Path]:
                 yield path
             elif path.is_dir():
                 waiting.append(path)
+
+
+def _identity(folder: epath.Path) -> object:
+    """Returns what a folder has in common with all links to it; nothing if remote."""
+    try:
+        found = os.stat(folder)
+    except OSError:
+        return os.fspath(folder)
+    return found.st_dev, found.st_ino
 
 
 def _read_labels(path: epath.Path, names: Sequence[str]) -> _Record:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from efdet_jax import lease
 from efdet_jax.errors import EXIT_CODES, Diverged, OutOfMemory, UsageError
-from efdet_jax.records import read_record
+from efdet_jax.records import is_number, read_record
 from efdet_jax.sweep import attempt
 
 MOST_FRUITLESS = 3
@@ -50,8 +50,8 @@ def read(folder: Path) -> Standing:
     config = _numbers(_json(folder / "config.json").get("config"))
     result = _numbers(_json(folder / "result.json"))
     logged = _last_logged(folder / "metrics.jsonl")
-    steps, batch_size = config.get("steps", 0), config.get("batch_size", 0)
-    step = max(logged.get("step", 0), result.get("step", 0))
+    steps, batch_size = int(config.get("steps", 0)), config.get("batch_size", 0)
+    step = int(max(logged.get("step", 0), result.get("step", 0)))
     speed = logged.get("images_per_second") or math.nan
     return Standing(
         state=state,
@@ -83,13 +83,13 @@ def _json(path: Path) -> dict:
         return {}
 
 
-def _numbers(values: Any) -> dict[str, Any]:
+def _numbers(values: Any) -> dict[str, float]:
     """Returns the numbers among named values; a run writes null for what is none."""
     named = values.items() if isinstance(values, dict) else ()
-    return {key: value for key, value in named if isinstance(value, int | float)}
+    return {key: float(value) for key, value in named if is_number(value)}
 
 
-def _last_logged(path: Path) -> dict[str, Any]:
+def _last_logged(path: Path) -> dict[str, float]:
     """Returns the numbers of the last line of metrics that has a speed."""
     lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
     for line in reversed(lines):

@@ -113,20 +113,12 @@ def test_the_header_says_what_pillow_and_the_pixels_say(name):
     assert (image.dtype, image.shape) == (np.uint8, (height, width, 3))
 
 
-@pytest.mark.parametrize("name", SAMPLES)
-def test_a_size_of_nothing_is_no_image(name):
-    encoded = bytearray(SAMPLES[name])
-    width, height = 37, 24
-    for number in (struct.pack("<I", width), struct.pack(">I", width)):
-        encoded = encoded.replace(number, bytes(4), 1)
-    for size in ((height, width), (width, height)):
-        for order in "<>":
-            pair = struct.pack(f"{order}HH", *size)
-            encoded = encoded.replace(pair, bytes(4), 1)
-    try:
-        decode_image(bytes(encoded), name="test")
-    except UsageError as error:
-        assert "no image" in str(error) or "holds" in str(error)
+@pytest.mark.parametrize("size", [(0, 5), (5, 0)])
+@pytest.mark.parametrize("bomb", BOMBS[:-1], ids=[b.__name__ for b in BOMBS[:-1]])
+def test_a_size_of_nothing_is_no_image(bomb, size):
+    for read in (decode_image, image_size):
+        with pytest.raises(UsageError, match="no image"):
+            read(bomb(*size), name="test")
 
 
 @pytest.mark.parametrize(
@@ -156,7 +148,7 @@ def test_a_jpeg_of_many_scans_is_refused():
         decode_image(many, name="test")
 
 
-@pytest.mark.parametrize("other", [".jp2", ".ppm", ".hdr", ".pfm", ".ras"])
+@pytest.mark.parametrize("other", [".ppm", ".hdr", ".pfm", ".ras"])
 def test_formats_of_which_the_header_is_not_read_are_not_decoded(other):
     image = np.full((8, 8, 3), 0.5, np.float32)
     if other not in (".hdr", ".pfm"):

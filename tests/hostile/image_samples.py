@@ -43,7 +43,6 @@ def samples() -> dict[str, bytes]:
         "gif moving": _pillow("gif", picture, **moving),
         "tiff": _cv2(".tiff", smooth),
         "tiff deep": _cv2(".tiff", deep),
-        "tiff float": _cv2(".tiff", smooth.astype(np.float32)),
         "tiff plain": _pillow("tiff", picture),
         "tiff palette": _pillow("tiff", picture.quantize(9)),
         "tiff bits": _pillow("tiff", picture.convert("1"), compression="group4"),

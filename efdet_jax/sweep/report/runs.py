@@ -1,13 +1,12 @@
 """What the trials of sweeps have come to, read from their folders."""
 
-import math
 import pathlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from efdet_jax.errors import UsageError
-from efdet_jax.records import read_record
+from efdet_jax.records import is_number, read_record
 from efdet_jax.sweep.trials import NAME
 
 METRICS = ("AP", "top1")
@@ -106,7 +105,7 @@ def _run(
         config=trial.get("config", ""),
         overrides=trial.get("overrides") or {},
         status=str(result.get("status") or "unreadable"),
-        figures={name: float(v) for name, v in result.items() if _is_number(v)},
+        figures={name: float(v) for name, v in result.items() if is_number(v)},
         device=str(result.get("device_kind") or ""),
     )
 
@@ -119,11 +118,3 @@ def _result(path: pathlib.Path) -> Mapping[str, Any]:
         return {"status": "waiting"}
     except UsageError:
         return {}
-
-
-def _is_number(value: Any) -> bool:
-    return (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-    )
