@@ -9,7 +9,7 @@ import numpy as np
 from etils import epath
 from jaxtyping import UInt8
 
-from efdet_jax.data.headers import stated_size
+from efdet_jax.data.headers import stated_size, unturned
 from efdet_jax.errors import UsageError
 from efdet_jax.regular import read_regular
 
@@ -106,7 +106,7 @@ def decode_image(encoded: bytes, *, name: str) -> UInt8[np.ndarray, "h w 3"]:
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     # It raises on some wrong bytes and returns None on others.
     try:
-        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
+        image = cv2.imdecode(np.frombuffer(unturned(encoded), np.uint8), flags)
     except cv2.error:
         image = None
     if image is None:

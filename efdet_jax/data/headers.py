@@ -3,6 +3,7 @@
 import re
 import struct
 from collections.abc import Callable
+from typing import NamedTuple
 
 Size = tuple[int, int]
 """Height and width, pixels."""
@@ -15,7 +16,9 @@ _JPEG_MARKER = re.compile(rb"\xff([^\x00\xff])")
 _MOST_SEGMENTS = 4096
 """Of a JPEG before its size; cameras write dozens."""
 
-_TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
+_TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_TURN = 256, 257, 274
+_MOST_FIELDS = 2**16
 _TIFF_NUMBERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
 """Unsigned integers by the type of a tag."""
 
@@ -41,6 +44,24 @@ def stated_size(encoded: bytes) -> Size | None:
                 return None
             return (height, width) if height > 0 and width > 0 else None
     return None
+
+
+def unturned(encoded: bytes) -> bytes:
+    """Returns an image file that does not ask for a rotation, if it is a TIFF.
+
+    OpenCV obeys a TIFF's tag whatever it is told.
+
+    Args:
+      encoded: an image that states a size.
+    """
+    if not encoded.startswith(_TIFF_MARKS):
+        return encoded
+    field = _tiff_fields(encoded).get(_TIFF_TURN)
+    if field is None:
+        return encoded
+    changed = bytearray(encoded)
+    struct.pack_into(field.form, changed, field.place, 1)
+    return bytes(changed)
 
 
 def _png(encoded: bytes) -> Size:
@@ -94,23 +115,40 @@ def _webp(encoded: bytes) -> Size:
 
 
 def _tiff(encoded: bytes) -> Size:
+    fields = _tiff_fields(encoded)
+    height, width = (
+        struct.unpack_from(fields[tag].form, encoded, fields[tag].place)[0]
+        for tag in (_TIFF_HEIGHT, _TIFF_WIDTH)
+    )
+    return height, width
+
+
+class _Field(NamedTuple):
+    """Where a number of a TIFF is, and how it is written."""
+
+    form: str
+    place: int
+
+
+def _tiff_fields(encoded: bytes) -> dict[int, _Field]:
+    """Returns the numbers of the first picture by tag; the first where one comes twice."""
     order = "<" if encoded.startswith(b"II") else ">"
     (version,) = struct.unpack_from(f"{order}H", encoded, 2)
     # The one with 64 bits has wider counts and offsets.
-    start, counts, entry, value = (
-        (8, "Q", 20, 12) if version == 43 else (4, "H", 12, 8)
+    start, offset, count, length, value = (
+        (8, "Q", "Q", 20, 12) if version == 43 else (4, "I", "H", 12, 8)
     )
-    (at,) = struct.unpack_from(f"{order}{'Q' if version == 43 else 'I'}", encoded, start)
-    (count,) = struct.unpack_from(f"{order}{counts}", encoded, at)
-    at += struct.calcsize(counts)
-    sizes: dict[int, int] = {}
-    for place in range(at, min(at + count * entry, len(encoded)), entry):
+    (at,) = struct.unpack_from(f"{order}{offset}", encoded, start)
+    (number,) = struct.unpack_from(f"{order}{count}", encoded, at)
+    at += struct.calcsize(count)
+    fields: dict[int, _Field] = {}
+    end = min(at + min(number, _MOST_FIELDS) * length, len(encoded) - length + 1)
+    for place in range(at, end, length):
         tag, kind = struct.unpack_from(f"{order}HH", encoded, place)
-        if tag in (_TIFF_WIDTH, _TIFF_HEIGHT):
-            number = f"{order}{_TIFF_NUMBERS[kind]}"
-            # Of a tag that comes twice, the first counts.
-            sizes.setdefault(tag, *struct.unpack_from(number, encoded, place + value))
-    return sizes[_TIFF_HEIGHT], sizes[_TIFF_WIDTH]
+        if kind in _TIFF_NUMBERS:
+            field = _Field(f"{order}{_TIFF_NUMBERS[kind]}", place + value)
+            fields.setdefault(tag, field)
+    return fields
 
 
 _READERS: tuple[tuple[bytes, Callable[[bytes], Size]], ...] = (
@@ -120,9 +158,6 @@ _READERS: tuple[tuple[bytes, Callable[[bytes], Size]], ...] = (
     (b"GIF87a", _gif),
     (b"GIF89a", _gif),
     (b"RIFF", _webp),
-    (b"II*\0", _tiff),
-    (b"MM\0*", _tiff),
-    (b"II+\0", _tiff),
-    (b"MM\0+", _tiff),
+    *((mark, _tiff) for mark in _TIFF_MARKS),
 )
 """The first bytes of a format, and what reads its size."""

@@ -113,6 +113,15 @@ def test_the_header_says_what_pillow_and_the_pixels_say(name):
     assert (image.dtype, image.shape) == (np.uint8, (height, width, 3))
 
 
+@pytest.mark.parametrize("turn", range(1, 9))
+@pytest.mark.parametrize("big", [False, True])
+def test_a_tiff_that_asks_for_a_rotation_is_not_turned(turn, big):
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 37, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "tiff", tiffinfo={274: turn}, big_tiff=big)
+    np.testing.assert_array_equal(decode_image(file.getvalue(), name="t"), pixels)
+
+
 @pytest.mark.parametrize("size", [(0, 5), (5, 0)])
 @pytest.mark.parametrize("bomb", BOMBS[:-1], ids=[b.__name__ for b in BOMBS[:-1]])
 def test_a_size_of_nothing_is_no_image(bomb, size):
