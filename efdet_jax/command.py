@@ -116,7 +116,7 @@ def _parse(argv: list[str], options: flags.FlagValues) -> list[str]:
         raise UsageError(_unknown_key(argv, str(error))) from error
     # Literals that are nested without end are the last three.
     except (
-        *(flags.Error, TypeError, ValueError),
+        *(flags.Error, IndexError, TypeError, ValueError),
         *(SyntaxError, RecursionError, MemoryError),
     ) as error:
         # An error inside of a config file comes with its traceback as text.

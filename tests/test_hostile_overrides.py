@@ -13,21 +13,21 @@ VALUES = (
     *(RUN, f"({RUN},)", f"[{RUN}]", f"{{'a': {RUN}}}", f"f'{{{RUN}}}'", f"lambda: {RUN}"),
     *("open('/etc/passwd').read()", "().__class__.__base__.__subclasses__()"),
     *("9**9**9", "'a'*10**10", "(1,)*10**10", "1e999", "-1e999", "nan", "1j"),
-    *("9" * 10**5, "0x" + "f" * 10**5, "1." + "9" * 10**5, "1_0", "0b1", "True"),
-    *("(" * 10**5, "(" * 150 + ")" * 150, "[" * 10**5, "{" * 10**5, "'" * 10**5),
-    *("-" * 10**5 + "1", "1+" * 10**5 + "1", "(" + "1," * 10**5 + ")", "1if 1else 2"),
-    *("\0", "\n", "\x1b[2J", "\ud800", "", " ", ",", "a" * 10**6, "{}", "None", "..."),
+    *("9" * 10**4, "0x" + "f" * 10**4, "1." + "9" * 10**4, "1_0", "0b1", "True"),
+    *("(" * 10**4, "(" * 150 + ")" * 150, "[" * 10**4, "{" * 10**4, "'" * 10**4),
+    *("-" * 10**4 + "1", "1+" * 10**4 + "1", "(" + "1," * 10**4 + ")", "1if 1else 2"),
+    *("\0", "\n", "\x1b[2J", "\ud800", "", " ", ",", "a" * 10**5, "{}", "None", "..."),
 )
 KEYS = (
-    *("steps", "seed", "optimizer.learning_rate", "image_size", "model.levels"),
-    *("data.train", "init_from", "model", "model.anchors.aspect_ratios", "data.flip"),
+    *("steps", "optimizer.learning_rate", "image_size", "model.levels"),
+    *("data.train", "model"),
 )
 ODD_KEYS = (
     *("__class__", "__dict__", "model.__class__", "steps.__class__", "model.__init__"),
     *("model.neck.__init__.__globals__['x']", "__class__.__init__.__globals__['json']"),
     *("_fields", "_fields['steps']", "image_size[0]", "model['neck']", "model[:]"),
     *("to_json", "lock", "unlock", "update", "_locked", "_type_safe"),
-    *(f"model[{RUN}]", f"model.{RUN}", "", ".", "..", "[", "]", "a" * 10**5),
+    *(f"model[{RUN}]", f"model.{RUN}", "", ".", "..", "[", "]", "a" * 10**4),
     *("." * 10**4, "[" * 10**4, "a." * 10**4 + "a", "\0", "\ud800", "\x1b[2J"),
 )
 
@@ -71,5 +71,5 @@ def test_a_key_is_one_of_the_config_or_refused(said):
 
 
 def test_a_config_that_is_no_file_is_refused(said):
-    for path in ("/", "/dev/null", "absent.py", "\0", "a" * 10**5):
+    for path in ("/", "/dev/null", "absent.py", "\0", "a" * 10**4):
         assert said(f"--config={path}") == 2, path
