@@ -5,20 +5,24 @@ name: what has it is whole, unless something damaged it afterwards, and then the
 before it counts.
 """
 
+import contextlib
 import logging
+import math
 import pathlib
 import shutil
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from etils import epath
 from flax import serialization
 
 from efdet_jax import hosts
 from efdet_jax.errors import NotSaved, UsageError
 from efdet_jax.packing import Packed, is_place, pack, unpack
-from efdet_jax.seals import flaw, write_seal
+from efdet_jax.seals import flaw, steps, write_seal
 from efdet_jax.structures import Tree
 
 _LOG = logging.getLogger(__name__)
@@ -27,6 +31,8 @@ _UNFINISHED = ".orbax-checkpoint-tmp"
 """How the name of a folder ends that is not a checkpoint yet, or no longer."""
 _STILL_WRITTEN = ("_CHECKPOINT_METADATA",)
 """What Orbax changes in a checkpoint when it gets its name; nothing is read from it."""
+_MOST_PER_BYTE, _MOST_OF_NOTHING = 16, 2**20
+"""Bytes of arrays for each byte of a checkpoint, which packs them, and beside that."""
 
 
 class Restored(NamedTuple):
@@ -52,7 +58,8 @@ class Checkpoints:
           if_it_fails: one of `config.IF_NOT_SAVED`.
 
         Raises:
-          UsageError: there are checkpoints, and all of them are damaged.
+          UsageError: there are checkpoints, and all of them are damaged; or something
+            else is in their place.
         """
         self._folder = folder.absolute()
         self._keep = keep
@@ -69,7 +76,13 @@ class Checkpoints:
 
     def _tidy_up(self) -> int | None:
         """Leaves only what is whole; returns the step of the newest of it."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"{self._folder} is no folder that checkpoints can be written to "
+                f"({error.strerror}): remove it, or use another --workdir"
+            ) from error
         self._remove_unfinished()
         newest, damaged = _newest_whole(self._folder)
         for step in damaged:
@@ -112,8 +125,9 @@ class Checkpoints:
         """Returns what the newest checkpoint holds beside the state, None if none."""
         if self._newest is None:
             return None
-        with _reader() as reader:
-            return _read_json(reader, self._folder / str(self._newest), "progress")
+        path = self._folder / str(self._newest)
+        with _readable(path), _reader() as reader:
+            return _read_json(reader, path, "progress")
 
     def close(self) -> None:
         """Waits until everything is on disk.
@@ -141,8 +155,8 @@ class Checkpoints:
             self._report(error)
         # Which one is the best, only who saves has said.
         is_ours = self._has_saved and hosts.is_first()
-        steps = _steps(self._folder) if is_ours else []
-        for step in steps[: -self._keep]:
+        saved = steps(self._folder) if is_ours else []
+        for step in saved[: -self._keep]:
             if step != self._best:
                 # Under its name it would be half a checkpoint for a while.
                 path = self._folder / str(step)
@@ -151,17 +165,20 @@ class Checkpoints:
 
     def _remove_unfinished(self) -> None:
         for left in self._folder.glob(f"*{_UNFINISHED}*"):
-            shutil.rmtree(left, ignore_errors=True)
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink()
 
     def _report(self, error: Exception) -> None:
         if hosts.is_first():
             # What there is of it takes room that the next one needs.
             self._remove_unfinished()
-        steps = _steps(self._folder)
+        saved = steps(self._folder)
         reason = str(error).strip().splitlines()[0]
         message = (
             f"a checkpoint could not be written to {self._folder} ({reason}): the "
-            f"newest is that of step {steps[-1] if steps else 0}; make room"
+            f"newest is that of step {saved[-1] if saved else 0}; make room"
         )
         if not self._goes_on:
             raise NotSaved(f"{message}, and run the same command again") from error
@@ -174,12 +191,15 @@ def read_latest(folder: pathlib.Path) -> Restored | None:
     `state` is made of dicts, with the fields that were saved by name. Changes nothing.
 
     Raises:
-      UsageError: there are checkpoints, and all of them are damaged.
+      UsageError: there are checkpoints, and all of them are damaged; or the newest
+        has what nobody has saved.
     """
     step = hosts.first_does(lambda: _newest_whole(folder.absolute())[0])
     if step is None:
         return None
-    return _restore(folder.absolute() / str(step), None)
+    path = folder.absolute() / str(step)
+    _check_claim(path)
+    return _restore(path, None)
 
 
 def write_tree(folder: pathlib.Path, tree: Tree) -> None:
@@ -210,7 +230,10 @@ def _reader() -> ocp.Checkpointer:
 
 def _read_json(reader: ocp.Checkpointer, path: pathlib.Path, item: str) -> dict:
     args = ocp.args.Composite(**{item: ocp.args.JsonRestore()})
-    return reader.restore(path, args=args)[item]
+    read = reader.restore(path, args=args)[item]
+    if not isinstance(read, dict):
+        raise ValueError(f"its {item} is no object")
+    return read
 
 
 def _restore(path: pathlib.Path, like: Tree | None) -> Restored:
@@ -219,7 +242,7 @@ def _restore(path: pathlib.Path, like: Tree | None) -> Restored:
     Raises:
       UsageError: the other has other arrays.
     """
-    with _reader() as reader:
+    with _readable(path), _reader() as reader:
         progress = _read_json(reader, path, "progress")
         state = _read_state(reader, path, like)
     if like is not None:
@@ -288,6 +311,42 @@ def _laid_out(state: Tree, like: Tree) -> Tree:
     return jax.tree.map(placed, state, like)
 
 
+def _check_claim(path: pathlib.Path) -> None:
+    """Checks that arrays are not larger than the files that they are in can hold.
+
+    Raises:
+      UsageError: they are: zeros take no room there, but in memory.
+    """
+    with _readable(path), contextlib.closing(ocp.StandardCheckpointHandler()) as reader:
+        arrays = jax.tree.leaves(reader.metadata(epath.Path(path / "state")).tree)
+        claimed = sum(
+            math.prod(array.shape) * np.dtype(array.dtype).itemsize for array in arrays
+        )
+        stored = sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
+        if claimed > _MOST_PER_BYTE * stored + _MOST_OF_NOTHING:
+            raise ValueError(f"it claims {claimed:,} bytes and has {stored:,}")
+
+
+@contextlib.contextmanager
+def _readable(path: pathlib.Path) -> Iterator[None]:
+    """Says in one line that a checkpoint cannot be read.
+
+    Raises:
+      UsageError: for whatever Orbax and its parts, some of them in C++, raise.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError:
+        raise  # Devices without memory are no fault of the checkpoint.
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        raise UsageError(
+            f"{path} cannot be read ({reason}), although it is sealed: it is of another "
+            "model or was changed by hand: bring one back from a copy, or use another "
+            "--workdir"
+        ) from error
+
+
 def _newest_whole(folder: pathlib.Path) -> tuple[int | None, list[int]]:
     """Returns the newest checkpoint that is whole, and the damaged ones after it.
 
@@ -295,7 +354,7 @@ def _newest_whole(folder: pathlib.Path) -> tuple[int | None, list[int]]:
       UsageError: there are checkpoints, and all of them are damaged.
     """
     damaged = []
-    for step in reversed(_steps(folder)):
+    for step in reversed(steps(folder)):
         wrong = flaw(folder / str(step))
         if wrong is None:
             return step, damaged
@@ -311,11 +370,6 @@ def _newest_whole(folder: pathlib.Path) -> tuple[int | None, list[int]]:
             "one back from a copy, or use another --workdir"
         )
     return None, damaged
-
-
-def _steps(folder: pathlib.Path) -> list[int]:
-    """Returns the steps that have a checkpoint, in order."""
-    return sorted(int(path.name) for path in folder.glob("*") if path.name.isdigit())
 
 
 def _move_to(path: pathlib.Path, folder: pathlib.Path) -> None:

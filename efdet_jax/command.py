@@ -1,5 +1,6 @@
 """What every command line has: flags, --help, and one line for an error."""
 
+import os
 import pathlib
 import re
 import sys
@@ -18,6 +19,8 @@ _LONGEST_FLAG = 24
 """What a flag may take of a line before its help; of a longer one it is on the next."""
 _ABSL_ADDS = re.compile(r"^<.*?>: |;\s+repeat this option.*")
 """To the help of flags with a choice of values, and of those that may be repeated."""
+_INNER = re.compile(r"^--?config\b.*[.\[]_")
+"""A key that would reach into Python's objects behind the config."""
 
 
 def new_options(argv: list[str], *, config: str = "") -> flags.FlagValues:
@@ -83,7 +86,7 @@ def experiment(
             raise UsageError("--config is missing: name a file of experiments/")
         return default
     path = config_path(options)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UsageError(f"--config={path} does not exist: name a file of experiments/")
     validate(options.config)
     return options.config
@@ -141,11 +144,21 @@ def _parse(argv: list[str], options: flags.FlagValues) -> list[str]:
       UsageError: for a flag, a file or a config key that does not exist, or a value
         that is not of its key's type.
     """
+    for argument in argv:
+        key = argument.partition("=")[0]
+        if _INNER.search(key):
+            raise UsageError(
+                f"{argument}: no key of a config begins with _; correct it"
+            )
     try:
         return options(argv)[1:]
     except (AttributeError, KeyError) as error:
         raise UsageError(_unknown_key(argv, str(error))) from error
-    except (flags.Error, TypeError, ValueError) as error:
+    # Literals that are nested without end are the last three.
+    except (
+        *(flags.Error, IndexError, TypeError, ValueError),
+        *(SyntaxError, RecursionError, MemoryError),
+    ) as error:
         # An error inside of a config file comes with its traceback as text.
         message = " ".join(str(error).split("Error: ")[-1].split())
         raise UsageError(

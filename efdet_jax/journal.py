@@ -14,7 +14,7 @@ import logging
 import math
 import os
 import pathlib
-import socket
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +23,7 @@ from ml_collections import ConfigDict
 
 from efdet_jax.errors import UsageError
 from efdet_jax.pictures import write_pictures
+from efdet_jax.records import read_record
 from efdet_jax.replacing import replace_text
 
 _LOG = logging.getLogger(__name__)
@@ -67,9 +68,16 @@ class Journal:
           UsageError: naming the keys that must not differ, and do.
         """
         path = self.workdir / "config.json"
-        if not path.exists():
+        try:
+            written = read_record(path)
+        except FileNotFoundError:
             return []
-        before = _flat(json.loads(path.read_text())["config"])
+        if not isinstance(written.get("config"), dict):
+            raise UsageError(
+                f"{path} is damaged (it has no config): bring it back from a copy, or "
+                "use another --workdir"
+            )
+        before = _flat(written["config"])
         now = _flat(json.loads(config.to_json()))
         changed = [
             (key, before.get(key), now.get(key))
@@ -107,7 +115,7 @@ class Journal:
         text = {"config": json.loads(config.to_json()), "versions": versions()}
         replace_text(self.workdir / "config.json", json.dumps(text, indent=2) + "\n")
         log = self.workdir / "metrics.jsonl"
-        lines = log.read_text().splitlines() if log.exists() else []
+        lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
         kept = [line for line in lines if _stays(line, from_step, evaluates_again)]
         replace_text(log, "".join(f"{line}\n" for line in kept))
 
@@ -150,8 +158,10 @@ class Journal:
 
     def amend_result(self, **values: Any) -> None:
         """Changes some values of the result, and leaves the others."""
-        path = self.workdir / "result.json"
-        before = json.loads(path.read_text()) if path.exists() else {}
+        try:
+            before = read_record(self.workdir / "result.json")
+        except (FileNotFoundError, UsageError):
+            before = {}
         self.result(before | values)
 
     def close(self) -> None:
@@ -203,14 +213,11 @@ def prepare_workdir(path: str, *, flag: str = "--workdir") -> pathlib.Path:
       UsageError: if it cannot.
     """
     workdir = pathlib.Path(path)
-    probe = workdir / f".probe.{socket.gethostname()}.{os.getpid()}"
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        try:
+        with tempfile.TemporaryFile(dir=workdir) as probe:
             # A file without content would find room on a full disk.
-            probe.write_bytes(bytes(4096))
-        finally:
-            probe.unlink(missing_ok=True)
+            probe.write(bytes(4096))
     except OSError as error:
         raise UsageError(
             f"{flag}={path} cannot be written ({error.strerror}): choose a folder "
@@ -235,11 +242,13 @@ def _stays(line: str, from_step: int, evaluates_again: bool) -> bool:
     """Says whether a line is of what a run that goes on does not do again."""
     try:
         row = json.loads(line)
-    except json.JSONDecodeError:
-        return False  # Half of it is missing.
-    if row["step"] == from_step and evaluates_again:
-        return "images_per_second" in row
-    return row["step"] <= from_step
+        step = row["step"]
+    # A run that was killed may have left half of a line.
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return False
+    if not isinstance(step, int | float) or step > from_step:
+        return False
+    return step < from_step or not evaluates_again or "images_per_second" in row
 
 
 def _finite(values: Mapping[str, Any]) -> dict[str, Any]:

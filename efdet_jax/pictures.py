@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from efdet_jax.replacing import replace_bytes
 from efdet_jax.structures import IGNORED
 
 Picture = UInt8[np.ndarray, "_ _ 3"]
@@ -216,4 +217,4 @@ def write_pictures(folder: pathlib.Path, pictures: Sequence[Picture]) -> None:
     for index, picture in enumerate(pictures):
         # OpenCV's own writing does not say why it failed.
         _, png = cv2.imencode(".png", picture[:, :, ::-1])
-        (folder / f"{index:02d}.png").write_bytes(png.tobytes())
+        replace_bytes(folder / f"{index:02d}.png", png.tobytes())
