@@ -162,16 +162,28 @@ def load(
       UsageError: one of these is wrong: in one line what, and what to do.
     """
     opened = open_model(path, config=config, labels=labels)
-    given = {"score_threshold": score_threshold} | settings
-    for key, value in given.items():
-        if key not in opened.config.postprocess:
+    set_detection(opened.config, score_threshold=score_threshold, **settings)
+    return detector_of(opened, batch_size=batch_size)
+
+
+def set_detection(config: ConfigDict, **settings: Any) -> None:
+    """Changes what a config says of detections.
+
+    Args:
+      config: of a detector.
+      **settings: keys of `config.postprocess`.
+
+    Raises:
+      UsageError: there is no such key, or its value cannot be.
+    """
+    for key, value in settings.items():
+        if key not in config.postprocess:
             raise UsageError(
                 f"{key}={value} is no setting of detection: use one of "
-                f"{', '.join(opened.config.postprocess)}"
+                f"{', '.join(config.postprocess)}"
             )
-        opened.config.postprocess[key] = value
-    validate(opened.config)
-    return detector_of(opened, batch_size=batch_size)
+        config.postprocess[key] = value
+    validate(config)
 
 
 def detector_of(opened: OpenedModel, *, batch_size: int) -> LoadedDetector:
