@@ -1,4 +1,4 @@
-"""Look at data sets before training: what is in them, and what must be mended.
+"""Look at data sets before training: what they hold, what must be mended.
 
     efdet check_data --data=FOLDER,train --data=FOLDER,val --out=check_data.html
     efdet check_data --config=experiments/own_data.py:FOLDER

@@ -1,4 +1,4 @@
-"""Train an experiment and score it; the same command goes on where it stopped.
+"""Train and score an experiment; the same command goes on where it stopped.
 
     efdet train --config=experiments/quickstart.py
     efdet train --config=experiments/phi.py:1.5 --config.batch_size=64 --workdir=runs/a

@@ -9,8 +9,10 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 # The wheel is made of the sdist, so that it has nothing that the sdist lacks.
-python -m build --no-isolation --outdir "$work" . >"$work/build.log" ||
-    { cat "$work/build.log" >&2 && exit 1; }
+python -c 'import sys, setuptools.build_meta as backend; backend.build_sdist(sys.argv[1])' \
+    "$work" >"$work/build.log" 2>&1 || { cat "$work/build.log" >&2 && exit 1; }
+python -m pip --quiet wheel --no-deps --no-index --no-build-isolation \
+    --disable-pip-version-check --wheel-dir "$work" "$work"/*.tar.gz
 git ls-files --cached --others --exclude-standard efdet_jax |
     while read -r file; do [ ! -e "$file" ] || echo "$file"; done | sort >"$work/expected"
 python -m zipfile --list "$work"/*.whl | awk '$1 ~ "^efdet_jax/" {print $1}' |

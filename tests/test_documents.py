@@ -45,6 +45,7 @@ STANDS_FOR = {
     "MODEL,FOLDER": "lite0,FOLDER",
     "shapes.py:PHI": "shapes.py:-3",
     "VERB": "train",
+    "neck.name=bottom_up": "neck.name=fpn",  # which is to be written first
     "--config=…": "--config=experiments/d0.py",
     "…": "",
     "...": "",
@@ -134,6 +135,7 @@ def give(monkeypatch, capsys, examples):
     # Else a program starts itself again.
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.arena_max=1")
     monkeypatch.chdir(ROOT)
+    monkeypatch.syspath_prepend(ROOT / "scripts")
 
     def check(line):
         words = shlex.split(filled_in(line, examples))
