@@ -20,6 +20,7 @@ VERBS = {
     "train": "efdet_jax.main",
     "eval": "efdet_jax.eval",
     "predict": "efdet_jax.predict",
+    "serve": "efdet_jax.serve",
     "sweep": "efdet_jax.sweep.__main__",
     "check_data": "efdet_jax.check_data",
     "convert": "efdet_jax.convert",
