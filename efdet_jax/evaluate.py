@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from efdet_jax.assemble import Assembly, pad_colour
 from efdet_jax.data.pipeline import eval_batches
 from efdet_jax.data.source import Source
+from efdet_jax.diagnosis.matching import match
 from efdet_jax.loss_shares import LossHistogram, LossMeter, loss_shares
 from efdet_jax.metrics import coco_figures
 from efdet_jax.models.detector import normalise
@@ -21,7 +22,14 @@ from efdet_jax.pictures import draw_comparison
 from efdet_jax.postprocess import postprocess
 from efdet_jax.predicting import PredictStep, compiled, latency, predictions
 from efdet_jax.results import coco_results
-from efdet_jax.structures import Batch, Detections, Evaluation, Outputs, Tree
+from efdet_jax.structures import (
+    IGNORED,
+    Batch,
+    Detections,
+    Evaluation,
+    Outputs,
+    Tree,
+)
 
 
 class Prediction(NamedTuple):
@@ -186,11 +194,16 @@ def _draw(
     batch: Batch, row: int, found: Sequence[np.ndarray], names: Sequence[str]
 ) -> np.ndarray:
     """Returns a picture of one image with its boxes, scores and classes found."""
+    boxes, classes = np.asarray(batch.boxes[row]), np.asarray(batch.classes[row])
+    found_boxes, found_scores, found_classes = found
     return draw_comparison(
         np.asarray(batch.image[row]),
-        np.asarray(batch.boxes[row]),
-        np.asarray(batch.classes[row]),
-        *found,
+        boxes,
+        classes,
+        found_boxes,
+        found_scores,
+        found_classes,
+        match(boxes, classes, classes == IGNORED, *found),
         names=names,
     )
 

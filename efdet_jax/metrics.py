@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import hotcoco
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
-from efdet_jax.structures import Annotations
+from efdet_jax.structures import Annotations, SplitDetections
 
 SUMMARY = (
     *("AP", "AP50", "AP75", "APs", "APm", "APl"),
@@ -30,6 +30,23 @@ class CocoFigures(NamedTuple):
     """The figures of `SUMMARY`."""
     class_ap: Float[np.ndarray, " k"]
     """`AP` of each class."""
+
+
+RECALLS = np.linspace(0, 1, 101)
+"""Where COCO reads precision from a curve."""
+IOUS = np.linspace(0.5, 0.95, 10)
+"""From which COCO takes a detection for right, one after the other."""
+AREAS = ("", "s", "m", "l")
+"""Sizes of objects: all, below 32 x 32 pixels, below 96 x 96, above."""
+
+
+class CocoCurves(NamedTuple):
+    """What COCO's figures are means of; NaN where the ground truth has no object."""
+
+    precision: Float[np.ndarray, "10 101 k"]
+    """By `IOUS`, `RECALLS` and class; 0 beyond the last recall that was reached."""
+    area_ap: Float[np.ndarray, "k 4"]
+    """`AP` of each class, by `AREAS`."""
 
 
 # `Collection`: within a `Sequence`, the run-time shape check would want every image to
@@ -59,28 +76,141 @@ def coco_figures(
 
     Source: Lin et al., Microsoft COCO, 2014, and the challenge's evaluation page.
     """
-    # Where scores tie across images, COCO ranks by image id.
-    ids = [(isinstance(a.image_id, str), a.image_id) for a in annotations]
-    rank = np.empty(len(ids), np.int64)
-    rank[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids))
-    truth = _truth(annotations, rank, num_classes)
-    rows = [rank[image_index] + 1, *_columns_xywh(boxes), scores, classes + 1]
-    found = truth.load_res(np.stack(rows, axis=1, dtype=np.float64))
-    evaluation = hotcoco.COCOeval(truth, found, "bbox")
-    evaluation.evaluate()
-    evaluation.accumulate()
+    found = SplitDetections(image_index, boxes, scores, classes)
+    evaluation = _evaluation(annotations, found, num_classes)
     with contextlib.redirect_stdout(io.StringIO()):  # It prints what it computes.
         evaluation.summarize()
-    accumulated = evaluation.eval
-    assert accumulated is not None
-    # Axes: IoU, recall, class, area (0: all), detections per image (-1: 100).
-    precision = accumulated["precision"][:, :, :, 0, -1]
-    class_ap = precision.mean(axis=(0, 1))
+    class_ap = _precision(evaluation)[:, :, :, 0].mean(axis=(0, 1))
     figures = _absent_to_nan(np.asarray(evaluation.stats))
     return CocoFigures(
         summary=dict(zip(SUMMARY, figures.tolist(), strict=True)),
         class_ap=_absent_to_nan(class_ap),
     )
+
+
+def coco_curves(
+    annotations: Collection[Annotations], found: SplitDetections, num_classes: int
+) -> CocoCurves:
+    """Returns the curves behind `coco_figures`, whose arguments these are."""
+    evaluation = _evaluation(annotations, found, num_classes)
+    precision = _absent_to_nan(_precision(evaluation))
+    return CocoCurves(
+        precision=precision[:, :, :, 0],
+        area_ap=precision.mean(axis=(0, 1)),
+    )
+
+
+class Tide(NamedTuple):
+    """Mistakes by TIDE's names of their kinds: Cls, Loc, Both, Dupe, Bkg and Miss."""
+
+    ap50: float
+    """With all of them."""
+    counts: dict[str, int]
+    costs: dict[str, float]
+    """AP50 that is gained if no mistake of the kind, alone, is made."""
+
+
+def tide(
+    annotations: Collection[Annotations],
+    found: SplitDetections,
+    num_classes: int,
+    *,
+    iou: float,
+    background_iou: float,
+) -> Tide:
+    """Sorts mistakes into kinds, as TIDE's code does.
+
+    Args:
+      annotations: The ground truth of every image, without crowds: hotcoco takes what
+        lies in one in part for misplaced.
+      found: All detections.
+      num_classes: Classes of the network.
+      iou: From which a detection has found an object.
+      background_iou: Up to which it has nothing to do with it.
+
+    Source: Bolya et al., TIDE (arXiv 2008.08115), sections 2.2 and 2.3.
+    """
+    evaluation = _prepared(annotations, found, num_classes)
+    evaluation.evaluate()
+    errors = evaluation.tide_errors(pos_thr=iou, bg_thr=background_iou)
+    return Tide(errors["ap_base"], errors["counts"], errors["delta_ap"])
+
+
+def confusion(
+    annotations: Collection[Annotations],
+    found: SplitDetections,
+    num_classes: int,
+    *,
+    iou: float,
+) -> Int[np.ndarray, "rows columns"]:
+    """Counts what objects of each class were taken for.
+
+    The best detections of an image take, one after the other, the object that they
+    overlap most, of whatever class. Crowds are left out.
+
+    Args:
+      annotations: The ground truth of every image.
+      found: Detections, of which each counts.
+      num_classes: Classes of the network.
+      iou: From which a detection and an object belong together.
+
+    Returns:
+      Rows are the classes of objects, columns those found; the last row is background
+      where something was found, the last column objects that were missed.
+    """
+    counted = _prepared(annotations, found, num_classes).confusion_matrix(
+        iou_thr=iou, max_det=max(len(found.scores), 1)
+    )
+    return counted["matrix"].astype(np.int64)
+
+
+def overlaps(
+    found: Float[np.ndarray, "d 4"],
+    boxes: Float[np.ndarray, "n 4"],
+    is_crowd: Bool[np.ndarray, " n"],
+) -> Float[np.ndarray, "d n"]:
+    """Returns the IoU of detections and objects as COCO has it.
+
+    With a crowd it is the share of the detection that lies in it.
+    """
+    if not len(found) or not len(boxes):
+        return np.zeros((len(found), len(boxes)))
+    detected, true = (np.stack(_columns_xywh(each), axis=1) for each in (found, boxes))
+    return hotcoco.primitives.bbox_iou(detected, true, is_crowd)
+
+
+def _evaluation(
+    annotations: Collection[Annotations], found: SplitDetections, num_classes: int
+) -> hotcoco.COCOeval:
+    evaluation = _prepared(annotations, found, num_classes)
+    evaluation.evaluate()
+    evaluation.accumulate()
+    return evaluation
+
+
+def _prepared(
+    annotations: Collection[Annotations], found: SplitDetections, num_classes: int
+) -> hotcoco.COCOeval:
+    # Where scores tie across images, COCO ranks by image id.
+    ids = [(isinstance(a.image_id, str), a.image_id) for a in annotations]
+    rank = np.empty(len(ids), np.int64)
+    rank[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids))
+    truth = _truth(annotations, rank, num_classes)
+    rows = [
+        rank[found.image_index] + 1,
+        *_columns_xywh(found.boxes),
+        found.scores,
+        found.classes + 1,
+    ]
+    results = truth.load_res(np.stack(rows, axis=1, dtype=np.float64))
+    return hotcoco.COCOeval(truth, results, "bbox")
+
+
+def _precision(evaluation: hotcoco.COCOeval) -> Float[np.ndarray, "10 101 k 4"]:
+    accumulated = evaluation.eval
+    assert accumulated is not None
+    # Axes: IoU, recall, class, area (0: all), detections per image (-1: 100).
+    return accumulated["precision"][..., -1]
 
 
 def _truth(
@@ -111,5 +241,7 @@ def _columns_xywh(boxes: Float[np.ndarray, "n 4"]) -> list[Float[np.ndarray, " n
     return [x0, y0, x1 - x0, y1 - y0]
 
 
-def _absent_to_nan(figures: Float[np.ndarray, " f"]) -> Float[np.ndarray, " f"]:
+def _absent_to_nan(
+    figures: Float[np.ndarray, "*any"],
+) -> Float[np.ndarray, "*any"]:
     return np.where(figures < 0, np.nan, figures)

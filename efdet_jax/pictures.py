@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from efdet_jax.replacing import replace_bytes
-from efdet_jax.structures import IGNORED
+from efdet_jax.structures import BACKGROUND, IGNORED
 
 Picture = UInt8[np.ndarray, "_ _ 3"]
 
@@ -17,10 +17,16 @@ SHOWN_SCORE = 0.3
 """Detections below are left out: nobody would act on them."""
 
 _TRUTH_COLOUR = (255, 255, 255)
-_RIGHT_COLOUR = (120, 255, 120)
-_WRONG_COLOUR = (255, 120, 120)
+_RIGHT_COLOUR = (80, 235, 100)
+_WRONG_COLOUR = (255, 85, 75)
+_MISSED_COLOUR = (255, 210, 0)
 _IGNORED_COLOUR = (170, 170, 170)
 _ANCHOR_COLOUR = (255, 255, 160)
+_VERDICTS = {
+    BACKGROUND: ("wrong ", _WRONG_COLOUR),
+    IGNORED: ("ignored ", _IGNORED_COLOUR),
+}
+"""What is said of a detection that has found no object."""
 _SMALLEST_SIDE = 384
 """Smaller images are enlarged, or labels would cover them."""
 
@@ -32,30 +38,48 @@ def draw_comparison(
     found_boxes: Float[np.ndarray, "d 4"],
     found_scores: Float[np.ndarray, " d"],
     found_classes: Int[np.ndarray, " d"],
+    owner: Int[np.ndarray, " d"],
     *,
     names: Sequence[str],
 ) -> Picture:
-    """Returns the truth in white on the left, detections with scores on the right.
+    """Returns the truth in white on the left, and on the right what was made of it.
+
+    There, detections that are right are green, wrong ones red, those in a crowd grey,
+    and objects that none has found are yellow. All but the right ones say so.
 
     Args:
       image: RGB, the network's input.
-      boxes: true boxes in its pixels; rows of negative class are padding.
-      classes: their classes.
+      boxes: true boxes in its pixels.
+      classes: their classes; `IGNORED` is a crowd, other negatives are padding.
       found_boxes: detections in its pixels, best first.
       found_scores: their scores.
       found_classes: their classes.
+      owner: the row of the object that each has found, of `diagnosis.matching.match`.
       names: of the classes.
     """
     large, factor = _enlarged(image)
     left, right = large.copy(), large.copy()
-    for box, class_ in zip(boxes, classes, strict=True):
-        if class_ >= 0:
-            _draw_box(left, box * factor, names[class_], _TRUTH_COLOUR)
-    # Worst first, so that the best is on top.
-    for index in np.flatnonzero(found_scores >= SHOWN_SCORE)[::-1]:
-        class_ = int(found_classes[index])
-        label = f"{names[class_]} {found_scores[index]:.2f}"
-        _draw_box(right, found_boxes[index] * factor, label, class_colour(class_))
+    shown = np.flatnonzero(found_scores >= SHOWN_SCORE)
+    for box in boxes[classes == IGNORED]:
+        _draw_box(left, box * factor, "ignored", _IGNORED_COLOUR)
+    marks = []
+    for row in np.flatnonzero(classes >= 0):
+        box, name = boxes[row] * factor, names[classes[row]]
+        _draw_box(left, box, name, _TRUTH_COLOUR)
+        if row not in owner[shown]:
+            marks.append((box, box, f"missed {name}", _MISSED_COLOUR))
+    # Worst first, so that the best is on top; no line crosses a label.
+    for index in shown[::-1]:
+        word, colour = _VERDICTS.get(int(owner[index]), ("", _RIGHT_COLOUR))
+        box = found_boxes[index] * factor
+        # At the foot of what is wrong, where it hides no label of what is there.
+        place = box[[2, 1, 2, 3]] if owner[index] == BACKGROUND else box
+        label = f"{word}{names[found_classes[index]]} {found_scores[index]:.2f}"
+        marks.append((box, place, label, colour))
+    for box, _, _, colour in marks:
+        _draw_outline(right, box, colour)
+    for _, place, label, colour in marks:
+        _draw_label(right, place, label, colour)
     return np.concatenate([left, right], axis=1)
 
 

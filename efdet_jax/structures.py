@@ -9,7 +9,7 @@ otherwise. Class ids are `0..k-1`; the ids of a data set live in `data.labels` o
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt8
@@ -33,6 +33,16 @@ class Annotations(NamedTuple):
     """Regions that nobody rewards or punishes: crowd, difficult."""
     area: Float[np.ndarray, " n"]
     """Object areas as the data set states them; they decide COCO's S, M and L."""
+
+    def without_crowds(self) -> Self:
+        """Returns them without the regions that are crowds."""
+        kept = ~self.is_crowd
+        return self._replace(
+            boxes=self.boxes[kept],
+            classes=self.classes[kept],
+            is_crowd=self.is_crowd[kept],
+            area=self.area[kept],
+        )
 
 
 class Batch(NamedTuple):
@@ -93,6 +103,21 @@ class Detections(NamedTuple):
     boxes: Float[Array | np.ndarray, "b d 4"]
     scores: Float[Array | np.ndarray, "b d"]
     classes: Int[Array | np.ndarray, "b d"]
+
+
+class SplitDetections(NamedTuple):
+    """Detections of a whole data set, in pixels of its images; host arrays."""
+
+    image_index: Int[np.ndarray, " d"]
+    """Position in the source."""
+    boxes: Float[np.ndarray, "d 4"]
+    scores: Float[np.ndarray, " d"]
+    classes: Int[np.ndarray, " d"]
+    """Of the network."""
+
+    def of_rows(self, rows: Any) -> Self:
+        """Returns some of them, by what NumPy takes for an index."""
+        return type(self)(*(field[rows] for field in self))
 
 
 Tree = Any

@@ -16,7 +16,7 @@ from efdet_jax.losses.boxes import BOX_LOSSES
 from efdet_jax.losses.classes import CLASS_LOSSES
 from efdet_jax.losses.weighting import WEIGHTINGS
 from efdet_jax.models.activations import ACTIVATIONS
-from efdet_jax.models.detector import BACKBONES
+from efdet_jax.models.detector import BACKBONES, cell_levels
 from efdet_jax.models.efficientnet import FEATURE_LEVELS
 from efdet_jax.models.fusion import CHOICES as FUSIONS
 from efdet_jax.models.layers import CONVS
@@ -114,7 +114,7 @@ def _check_backbone(config: ConfigDict) -> None:
 def _check_neck(neck: ConfigDict, first: int, top: int) -> None:
     """Checks that the neck's table exists for the levels that its cells see."""
     try:
-        NECKS[neck.name](first, top if neck.coarse == "pool" else FEATURE_LEVELS[-1])
+        NECKS[neck.name](*cell_levels((first, top), neck.coarse))
     except ValueError as error:
         raise UsageError(
             f"config.model.neck.name={neck.name}: {error}; change config.model.levels "

@@ -50,8 +50,15 @@ def coco_folder(tmp_path):
     return tmp_path
 
 
+def write_workdir(folder, of_run):
+    written = {"config": json.loads(of_run.to_json()), "versions": {}}
+    (folder / "config.json").write_text(json.dumps(written))
+
+
 def build(name, coco_folder):
+    write_workdir(coco_folder, config.get_config("table", 0))
     arguments = {
+        "again": str(coco_folder),
         "effdet": "efficientdet_d1",
         "efficientnet_scaling": "width,2",
         "fusion": "softmax,3",
@@ -157,3 +164,16 @@ def test_one_dimension_is_scaled_alone(dimension, key):
         assert large.model.backbone[name] == 2 * small.model.backbone[name]
         large.model.backbone[name] = small.model.backbone[name]
     assert large.to_dict() == small.to_dict()
+
+
+def test_a_run_again_has_its_config_to_the_last_key(coco_folder):
+    for name in ("d7x", "retinanet_r50", "finetune", "quickstart"):
+        before = build(name, coco_folder)
+        write_workdir(coco_folder, before)
+        again = load("again").get_config(str(coco_folder))
+        assert again.to_dict() == before.to_dict()
+
+
+def test_a_run_again_of_nothing_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"nowhere.*config\.json"):
+        load("again").get_config(str(tmp_path / "nowhere"))

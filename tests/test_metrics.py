@@ -3,11 +3,13 @@ import io
 
 import numpy as np
 import pytest
+from oracles.geometry import iou_table
+from oracles.verdicts import share_inside
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from efdet_jax.metrics import SUMMARY, coco_figures
-from efdet_jax.structures import Annotations
+from efdet_jax.metrics import SUMMARY, coco_curves, coco_figures, overlaps
+from efdet_jax.structures import Annotations, SplitDetections
 
 NO_DETECTIONS = {
     "image_index": np.zeros(0, int),
@@ -124,6 +126,11 @@ def assert_equal_to_pycocotools(truth, found, num_classes):
         precision = oracle.eval["precision"][:, :, class_, 0, -1]
         expected = precision.mean() if precision.min() > -1 else np.nan
         np.testing.assert_allclose(figure, expected, rtol=1e-12)
+    curves = coco_curves(truth, SplitDetections(**found), num_classes)
+    precision = np.where(oracle.eval["precision"] < 0, np.nan, oracle.eval["precision"])
+    np.testing.assert_array_equal(curves.precision, precision[:, :, :, 0, -1])
+    by_area = precision[..., -1].mean(axis=(0, 1))
+    np.testing.assert_allclose(curves.area_ap, by_area, rtol=1e-12)
     return ours
 
 
@@ -243,6 +250,20 @@ def test_real_boxes_of_coco128_equal_pycocotools_on_the_original_file(shared):
         evaluation.accumulate()
         evaluation.summarize()
     assert list(ours.summary.values()) == evaluation.stats.tolist()
+
+
+def test_overlaps_are_those_of_pairs_and_with_a_crowd_the_share_inside():
+    rng = np.random.default_rng(0)
+    found, boxes = random_boxes(rng, 30, 200), random_boxes(rng, 20, 200)
+    is_crowd = rng.random(20) < 0.5
+    expected = iou_table(found, boxes)
+    for row, box in enumerate(found):
+        for column in np.flatnonzero(is_crowd):
+            expected[row, column] = share_inside(box, boxes[column])
+    ours = overlaps(found, boxes, is_crowd)
+    np.testing.assert_allclose(ours, expected, rtol=1e-12)
+    assert overlaps(found[:0], boxes, is_crowd).shape == (0, 20)
+    assert overlaps(found, boxes[:0], is_crowd[:0]).shape == (30, 0)
 
 
 def test_a_score_that_is_no_number_is_an_error(capfd):

@@ -9,6 +9,7 @@ from efdet_jax.pictures import (
     text_colour,
     write_pictures,
 )
+from efdet_jax.structures import BACKGROUND, IGNORED
 
 NAMES = ("cat", "dog")
 GREY = np.full((400, 600, 3), 90, np.uint8)
@@ -19,6 +20,7 @@ NOTHING = {
     "found_boxes": NO_BOXES,
     "found_scores": np.zeros(0, np.float32),
     "found_classes": np.zeros(0, np.int32),
+    "owner": np.zeros(0, int),
 }
 SOFT = 20  # edges of lines are softened
 BOX = np.float32([[100, 150, 300, 450]])
@@ -34,20 +36,16 @@ def changed(picture):
     return difference[:, :600], difference[:, 600:]
 
 
-def check_colour(pixel, colour):
-    np.testing.assert_allclose(pixel.astype(int), colour, atol=SOFT)
-
-
 def test_without_boxes_both_halves_are_the_image():
     np.testing.assert_array_equal(draw(), np.concatenate([GREY, GREY], 1))
 
 
 def test_the_truth_is_white_on_the_left_only():
     picture = draw(boxes=BOX, classes=np.int32([1]))
-    left, right = changed(picture)
-    assert not right.any()
+    left, _ = changed(picture)
     for row, column in ((100, 300), (300, 300), (200, 150), (200, 450)):
         assert (picture[row, column] > 255 - SOFT).all()
+        assert (picture[row, 600 + column] <= 255 - SOFT).any()
     assert not left[120:280, 170:430].any()
 
 
@@ -56,31 +54,72 @@ def test_padding_rows_are_not_drawn():
     np.testing.assert_array_equal(draw(boxes=boxes, classes=classes), draw())
 
 
-def test_detections_have_their_classes_colour_on_the_right_only():
-    picture = draw(
-        found_boxes=BOX, found_scores=np.float32([0.9]), found_classes=np.int32([1])
+def check_colour(pixel, colour):
+    np.testing.assert_allclose(pixel.astype(int), colour, atol=SOFT)
+
+
+def one_found(owner, score=0.9, **changes):
+    return draw(
+        found_boxes=BOX,
+        found_scores=np.float32([score]),
+        found_classes=np.int32([1]),
+        owner=np.array([owner]),
+        **changes,
     )
-    left, right = changed(picture)
-    assert not left.any()
-    check_colour(picture[200, 600 + 150], class_colour(1))
-    # The label stands above the box.
-    assert right[:100].any()
+
+
+def hue(picture):
+    """Of the box's left side in the right half, as a word."""
+    red, green, blue = picture[200, 600 + 150].astype(int)
+    if max(red, green, blue) - min(red, green, blue) < SOFT:
+        return "grey"
+    return {
+        (True, False): "red",
+        (False, True): "green",
+        (True, True): "yellow",
+    }[red > 180, green > 180]
+
+
+def test_what_is_right_wrong_and_ignored_differs_in_colour_on_the_right_only():
+    truth = {"boxes": BOX, "classes": np.int32([1])}
+    assert hue(one_found(0, **truth)) == "green"
+    assert hue(one_found(BACKGROUND)) == "red"
+    assert hue(one_found(IGNORED)) == "grey"
+    for owner in (BACKGROUND, IGNORED):
+        left, right = changed(one_found(owner))
+        assert not left.any()
+        # The label of what is wrong stands at the foot of its box, not above it.
+        assert right[285:295, 160:180].all() == (owner == BACKGROUND)
+        assert right[:95].any() == (owner == IGNORED)
+
+
+def test_an_object_that_none_has_found_is_yellow_on_the_right():
+    truth = {"boxes": BOX, "classes": np.int32([1])}
+    assert hue(draw(**truth)) == "yellow"
+    # What has found it has a score at which nobody would act on it.
+    np.testing.assert_array_equal(one_found(0, score=0.1, **truth), draw(**truth))
+
+
+def test_a_crowd_is_grey_on_the_left_and_nobody_misses_it():
+    left, right = changed(draw(boxes=BOX, classes=np.int32([IGNORED])))
+    assert left.any()
+    assert not right.any()
 
 
 def test_detections_that_nobody_would_act_on_are_left_out():
-    picture = draw(
-        found_boxes=BOX, found_scores=np.float32([0.1]), found_classes=np.int32([0])
-    )
-    np.testing.assert_array_equal(picture, draw())
+    np.testing.assert_array_equal(one_found(BACKGROUND, score=0.1), draw())
 
 
 def test_the_best_detection_is_on_top():
     picture = draw(
+        boxes=BOX,
+        classes=np.int32([0]),
         found_boxes=np.concatenate([BOX, BOX]),
         found_scores=np.float32([0.9, 0.5]),
         found_classes=np.int32([0, 1]),
+        owner=np.array([0, BACKGROUND]),
     )
-    check_colour(picture[200, 600 + 150], class_colour(0))
+    assert hue(picture) == "green"
 
 
 @pytest.mark.parametrize(

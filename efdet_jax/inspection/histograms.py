@@ -3,16 +3,13 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import matplotlib as mpl
 import numpy as np
 from jaxtyping import Float, Int
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from efdet_jax.inspection.coverage import MATCH_IOU
-from efdet_jax.pages.images import encode
+from efdet_jax.pages.images import panel
 
 _COLOUR = "#0072B2"
 _MOST_CLASSES = 25
@@ -36,27 +33,33 @@ class Numbers(NamedTuple):
     """With the best anchor."""
 
 
-def draw(numbers: Numbers, names: Sequence[str]) -> str:
-    """Returns the histograms as one SVG element.
+def panels(numbers: Numbers, names: Sequence[str]) -> list[tuple[str, str]]:
+    """Returns the histograms as HTML elements, each after what is said below it.
 
     Args:
       numbers: of the data set.
       names: of its classes.
     """
-    with mpl.rc_context({"font.size": 8, "svg.hashsalt": "efdet_jax"}):
-        figure = Figure(figsize=(9.6, 6.0), dpi=160, layout="constrained")
-        canvas = FigureCanvasAgg(figure)
-        ((classes, per_image, sizes), (sides, aspects, overlap)) = figure.subplots(2, 3)
-        _bars(classes, numbers.class_counts, names)
-        _histogram(per_image, numbers.boxes_per_image, "boxes per image", log=False)
-        _scatter(sizes, numbers.image_sizes)
-        _histogram(
-            sides, numbers.sides, "√area of boxes in the input, pixels", log=True
-        )
-        _histogram(aspects, numbers.aspects, "width / height of boxes", log=True)
-        _histogram(overlap, numbers.anchor_iou, "IoU with the best anchor", log=False)
-        overlap.axvline(MATCH_IOU, color="#D55E00", linewidth=1)
-        return encode(figure, canvas).svg
+
+    def overlap(axes: Axes) -> None:
+        _histogram(axes, numbers.anchor_iou, "IoU with the best anchor", log=False)
+        axes.axvline(MATCH_IOU, color="#D55E00", linewidth=1)
+
+    drawn = (
+        lambda axes: _bars(axes, numbers.class_counts, names),
+        lambda axes: _histogram(
+            axes, numbers.boxes_per_image, "boxes per image", log=False
+        ),
+        lambda axes: _scatter(axes, numbers.image_sizes),
+        lambda axes: _histogram(
+            axes, numbers.sides, "√area of boxes in the input, pixels", log=True
+        ),
+        lambda axes: _histogram(
+            axes, numbers.aspects, "width / height of boxes", log=True
+        ),
+        overlap,
+    )
+    return [("", panel(draw)) for draw in drawn]
 
 
 def _bars(axes: Axes, counts: Int[np.ndarray, " k"], names: Sequence[str]) -> None:

@@ -13,15 +13,8 @@ from efdet_jax.data.labels import LabelMap
 from efdet_jax.data.pipeline import fitted
 from efdet_jax.data.sound import read_sound
 from efdet_jax.data.source import Source
-from efdet_jax.inspection.coverage import (
-    Advice,
-    advise,
-    best_iou,
-    boxes_in_input,
-    share_matched,
-)
 from efdet_jax.inspection.findings import MEND, NOTE, Finding, find
-from efdet_jax.inspection.histograms import Numbers
+from efdet_jax.inspection.measuring import Measures, measure
 from efdet_jax.inspection.proof import Proof, prove
 from efdet_jax.inspection.survey import Record, survey
 from efdet_jax.pictures import Picture, draw_objects
@@ -40,10 +33,7 @@ class Inspection(NamedTuple):
     records: Collection[Record]
     findings: list[Finding]
     proof: Proof
-    numbers: Numbers
-    matched: float
-    """Share of the objects that an anchor overlaps by `MATCH_IOU`; NaN without any."""
-    advice: Advice | None
+    measures: Measures
     pictures: list[tuple[str, Picture]]
 
     @property
@@ -70,13 +60,6 @@ def inspect(title: str, source: Source, config: ConfigDict) -> Inspection:
         complete=True,
     )
     known = [r.annotations for r in records if r.annotations is not None]
-    image_size = tuple(config.image_size)
-    boxes = boxes_in_input(known, image_size, config.data.resize)
-    anchors = config.model.anchors.to_dict()
-    levels = tuple(config.model.levels)
-    overlap = best_iou(boxes, image_size, levels=levels, **anchors)
-    matched = share_matched(overlap)
-    sides = boxes[:, 2:] - boxes[:, :2]
     return Inspection(
         title=title,
         labels=source.labels,
@@ -84,31 +67,11 @@ def inspect(title: str, source: Source, config: ConfigDict) -> Inspection:
         findings=findings,
         proof=prove(
             known,
-            image_size=image_size,
+            image_size=tuple(config.image_size),
             resize=config.data.resize,
             num_classes=source.labels.num_classes,
         ),
-        numbers=Numbers(
-            class_counts=np.bincount(
-                np.concatenate([np.zeros(0, int), *(a.classes for a in known)]),
-                minlength=source.labels.num_classes,
-            ),
-            boxes_per_image=np.array([len(a.boxes) for a in known], int),
-            image_sizes=np.array([(a.height, a.width) for a in known]).reshape(-1, 2),
-            sides=np.sqrt(sides.prod(axis=1)),
-            aspects=sides[:, 1] / sides[:, 0],
-            anchor_iou=overlap,
-        ),
-        matched=matched,
-        advice=advise(
-            boxes,
-            image_size,
-            levels=levels,
-            octaves=anchors["octaves"],
-            share=matched,
-        )
-        if len(boxes)
-        else None,
+        measures=measure(known, source.labels.num_classes, config),
         pictures=_drawn(source, _chosen(records, findings), config),
     )
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from efdet_jax.inspection.coverage import MATCH_IOU
 from efdet_jax.inspection.findings import LOOK, MEND, Finding
-from efdet_jax.inspection.histograms import draw
+from efdet_jax.inspection.histograms import panels
 from efdet_jax.inspection.inspecting import Inspection
+from efdet_jax.inspection.measuring import Measures
 from efdet_jax.pages.images import picture_element
 from efdet_jax.pages.page import Chapter
 from efdet_jax.pages.tables import Table
@@ -25,7 +26,7 @@ def chapters(inspection: Inspection) -> list[Chapter]:
             "Numbers",
             (),
             None,
-            (("", draw(inspection.numbers, inspection.labels.names)),),
+            tuple(panels(inspection.measures.numbers, inspection.labels.names)),
         ),
         Chapter("Classes", (), _classes_table(inspection)),
         Chapter(
@@ -45,7 +46,7 @@ def chapters(inspection: Inspection) -> list[Chapter]:
 
 def summary(inspection: Inspection) -> tuple[str, ...]:
     """Returns what matters most, in a few sentences."""
-    objects = int(inspection.numbers.class_counts.sum())
+    objects = int(inspection.measures.numbers.class_counts.sum())
     grave = [f for f in inspection.findings if f.gravity == MEND]
     doubtful = [f for f in inspection.findings if f.gravity == LOOK]
     sentences = [
@@ -53,10 +54,29 @@ def summary(inspection: Inspection) -> tuple[str, ...]:
         f"{inspection.labels.num_classes} classes.",
         _proof_sentence(inspection),
         *(_sentence(finding) for finding in (*grave, *doubtful)),
-        *_anchor_sentences(inspection),
+        *anchor_sentences(inspection.measures),
     ]
     verdict = "Nothing must be mended." if inspection.is_sound else "To be mended."
     return (verdict, *sentences)
+
+
+def anchor_sentences(measures: Measures) -> tuple[str, ...]:
+    """Returns how many objects have an anchor, and which anchors would do better."""
+    if math.isnan(measures.matched):
+        return ()
+    sentence = (
+        f"An anchor overlaps {measures.matched:.1%} of the boxes by IoU {MATCH_IOU} "
+        "or more; the others have to do with the best that there is."
+    )
+    if (advice := measures.advice) is None:
+        return (sentence,)
+    ratios = ",".join(f"{ratio:g}" for ratio in advice.aspect_ratios)
+    return (
+        sentence,
+        f"With --config.scaling.source=free --config.model.anchors.scale="
+        f"{advice.scale:g} --config.model.anchors.aspect_ratios='({ratios})' it "
+        f"would be {advice.share:.1%}.",
+    )
 
 
 def shared_images(inspections: Sequence[Inspection]) -> list[str]:
@@ -91,23 +111,6 @@ def _sentence(finding: Finding) -> str:
     )
 
 
-def _anchor_sentences(inspection: Inspection) -> list[str]:
-    if math.isnan(inspection.matched):
-        return []
-    sentences = [
-        f"An anchor overlaps {inspection.matched:.1%} of the boxes by IoU {MATCH_IOU} "
-        "or more; the others have to do with the best that there is."
-    ]
-    if advice := inspection.advice:
-        ratios = ",".join(f"{ratio:g}" for ratio in advice.aspect_ratios)
-        sentences.append(
-            f"With --config.scaling.source=free --config.model.anchors.scale="
-            f"{advice.scale:g} --config.model.anchors.aspect_ratios='({ratios})' it "
-            f"would be {advice.share:.1%}."
-        )
-    return sentences
-
-
 def _findings_table(findings: Sequence[Finding]) -> Table:
     rows = []
     for finding in findings:
@@ -127,7 +130,7 @@ def _classes_table(inspection: Inspection) -> Table:
         if record.annotations is not None
         for class_ in set(record.annotations.classes.tolist())
     )
-    counts = inspection.numbers.class_counts
+    counts = inspection.measures.numbers.class_counts
     total = max(int(counts.sum()), 1)
     rows = tuple(
         (name, str(id_), f"{counts[i]:,}", f"{counts[i] / total:.1%}", f"{images[i]:,}")

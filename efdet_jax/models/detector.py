@@ -11,7 +11,7 @@ from jax import numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
 from efdet_jax.models.activations import ACTIVATIONS
-from efdet_jax.models.efficientnet import EfficientNet
+from efdet_jax.models.efficientnet import FEATURE_LEVELS, EfficientNet
 from efdet_jax.models.heads import Head
 from efdet_jax.models.layers import CONVS, Style
 from efdet_jax.models.norms import NORMS
@@ -117,6 +117,16 @@ class Detector(nn.Module):
             conv_bias=self.conv_bias,
             remat=part in REMATS[self.remat],
         )
+
+
+def cell_levels(levels: tuple[int, int], coarse: str) -> tuple[int, int]:
+    """Returns the finest and the coarsest level that the cells of a neck see.
+
+    Args:
+      levels: of the detector.
+      coarse: one of `pyramid.COARSE`: only "pool" makes levels before the first cell.
+    """
+    return levels[0], levels[1] if coarse == "pool" else FEATURE_LEVELS[-1]
 
 
 def create(section: Section) -> Detector:

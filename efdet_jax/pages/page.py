@@ -24,10 +24,12 @@ body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff;
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
 h2 { overflow-wrap: anywhere; }
 figure { margin: 1rem 0; } svg { width: 100%; height: auto; max-width: 54rem; }
-.pictures { display: grid; gap: 1rem;
+.pictures { display: grid; gap: 1rem; margin-top: 1rem;
             grid-template-columns: repeat(auto-fill, minmax(19rem, 1fr)); }
 .pictures figure { margin: 0; } .pictures img { width: 100%; height: auto; }
-.pictures figure:has(svg) { grid-column: 1 / -1; }
+.pictures figure:has(> svg, .wide) { grid-column: 1 / -1; }
+.pictures .pair { display: flex; flex-wrap: wrap; gap: .5rem; }
+.pictures .pair img { flex: 1 1 19rem; min-width: 0; }
 figcaption { font-size: 13px; color: #555; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 14px;

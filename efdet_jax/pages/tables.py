@@ -1,6 +1,7 @@
 """Rows of text for people, on a page and in a terminal."""
 
 import html
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,6 +13,11 @@ class Table(NamedTuple):
     rows: tuple[tuple[str, ...], ...]
     texts: int
     """How many columns, from the left, are words; the others are numbers."""
+
+
+def three_decimals(value: float | None) -> str:
+    """Returns a number for a cell; a dash where there is none, or NaN."""
+    return "-" if value is None or math.isnan(value) else f"{value:.3f}"
 
 
 def markdown(table: Table) -> str:

@@ -10,16 +10,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter
 
-from efdet_jax.pages.images import Images, encode
+from efdet_jax.pages.images import COLOURS, Images, encode
 from efdet_jax.sweep.report.curves import Curve, Point, column, having
 from efdet_jax.sweep.report.forecast import CONFIDENCE, Outlook
 from efdet_jax.sweep.report.labelling import Label, label_points
 from efdet_jax.sweep.report.pareto import pareto_front
 from efdet_jax.sweep.report.power_law import band
-
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-"""Source: Okabe and Ito, Color Universal Design, 2008, without its yellow, which is
-not seen on white."""
 
 MARKERS = "osD^vPXp"
 """One more than colours, so that a pair comes again after 56 families."""
