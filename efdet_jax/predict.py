@@ -1,4 +1,7 @@
-"""What a detector finds: `python -m efdet_jax.predict --from=RUN_OR_WEIGHTS PHOTOS…`.
+"""Find objects in photos, folders and videos.
+
+    efdet predict --from=runs/quickstart --out=found PHOTOS...
+    efdet predict --from=efficientdet-d0.tar.gz --score_threshold=0.5 holiday.mp4
 
 PHOTOS are photos, videos, folders of them, or patterns such as 'photos/**/*.jpg'.
 Writes annotated copies and `detections.json`, a COCO results file whose image_id is

@@ -1,4 +1,7 @@
-"""A page to try detectors: `python -m efdet_jax.serve --from=RUN_OR_WEIGHTS`.
+"""Try detectors on a page of this machine, side by side.
+
+    efdet serve --from=runs/quickstart
+    efdet serve --from=runs/d0 --from=runs/d1 --port=8001
 
 Open what it says at the end in a browser, and give it a photo. With several --from the
 page shows what each finds, side by side. It is there for this machine alone.

@@ -1,4 +1,7 @@
-"""The page of a run: `python -m efdet_jax.report WORKDIR`.
+"""Tell on one page what came of a run.
+
+    efdet report runs/quickstart
+    efdet report runs/quickstart --out=quickstart.html
 
 Draws how it went, what it finds and misses, which mistakes cost how much and what its
 neck has learned. Needs the workdir, and the validation data that its config names.
