@@ -154,4 +154,4 @@ def write_pictures(folder: pathlib.Path, pictures: Sequence[Picture]) -> None:
     for index, picture in enumerate(pictures):
         # OpenCV's own writing does not say why it failed.
         _, png = cv2.imencode(".png", picture[:, :, ::-1])
-        (folder / f"{index:02d}.png").write_bytes(png)
+        (folder / f"{index:02d}.png").write_bytes(png.tobytes())

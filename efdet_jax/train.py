@@ -256,8 +256,8 @@ class _Loop:
         self._owes_evaluation = is_last
         try:
             evaluation = self._evaluator(self.state.ema)
-            is_detected = is_last and evaluation.detections
-            detections = evaluation.detections() if is_detected else []
+            found = evaluation.detections
+            detections = found() if is_last and found else None
         except InputStopped:
             self._owes_evaluation = True
             self._pause_without_input(step)
@@ -268,7 +268,7 @@ class _Loop:
         self._owes_evaluation = False
         journal.scalars(step, evaluation.metrics)
         journal.pictures(step, evaluation.pictures)
-        if is_detected:
+        if detections is not None:
             journal.detections(detections)
         seconds = self._clock.seconds()
         self._result |= evaluation.metrics | {
