@@ -272,8 +272,8 @@ class _Loop:
         self._owes_evaluation = is_last
         try:
             evaluation = self._evaluator(self.state.ema)
-            make = evaluation.detections if is_last else None
-            detections = make() if make else None
+            found = evaluation.detections
+            detections = found() if is_last and found else None
         except InputStopped:
             self._owes_evaluation = True
             self._pause_without_input(step)

@@ -1,0 +1,61 @@
+"""What a checkpoint costs: the state of an experiment, saved five times.
+
+python scripts/bench_checkpoint.py experiments/quickstart.py
+
+Prints its size, and medians: the seconds until training goes on, those until the
+checkpoint is on the disk, and of CPU time. The network has COCO's 90 classes.
+"""
+
+import contextlib
+import pathlib
+import runpy
+import statistics
+import sys
+import tempfile
+import time
+
+import jax
+
+from efdet_jax import mesh as meshes
+from efdet_jax.checkpoint import Checkpoints
+from efdet_jax.models.initial import initial_variables
+from efdet_jax.tasks import TASKS
+from efdet_jax.training import make_training
+
+TIMES = 5
+
+
+def state_of(experiment: str) -> object:
+    """Returns the state of an experiment before its first step."""
+    config = runpy.run_path(experiment)["get_config"]()
+    assembly = TASKS[config.task].assemble(config, 90)
+    variables = initial_variables(
+        assembly.variables,
+        seed=config.seed,
+        foreground_prior=config.get("foreground_prior"),
+    )
+    return make_training(config, assembly, variables, meshes.data_mesh()).state
+
+
+def main(experiment: str) -> None:
+    """Prints what its checkpoints cost."""
+    state = jax.block_until_ready(state_of(experiment))
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "checkpoints"
+        for step in range(1, TIMES + 1):
+            checkpoints = Checkpoints(path, keep=2, if_it_fails="stop")
+            with contextlib.closing(checkpoints):
+                start, cpu = time.monotonic(), time.process_time()
+                checkpoints.save(step, state, {}, best=None)
+                until_on = time.monotonic() - start
+            rows.append((until_on, time.monotonic() - start, time.process_time() - cpu))
+        files = (path / str(TIMES)).rglob("*")
+        size = sum(file.stat().st_size for file in files if file.is_file())
+    on, done, cpu = (statistics.median(column) for column in zip(*rows, strict=True))
+    print(f"{experiment}: {len(jax.tree.leaves(state))} arrays, {size / 1e6:.1f} MB")
+    print(f"goes on after {on:.3f} s, on disk after {done:.3f} s, {cpu:.3f} s of CPU")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
