@@ -1,6 +1,7 @@
 """A page of a run, whatever is missing of it."""
 
 import json
+import shutil
 from html.parser import HTMLParser
 
 import numpy as np
@@ -112,13 +113,6 @@ def test_the_page_tells_all_and_needs_nothing_else(run, tmp_path, capsys):
     assert "optimizer.learning_rate" in text
 
 
-def test_help_says_what_may_be_given(capsys):
-    code, stdout, _ = report(capsys, "--help")
-    assert code == 0
-    assert "report WORKDIR" in stdout
-    assert "--out" in stdout
-
-
 def test_without_its_data_the_page_says_so(tmp_path, capsys):
     write_run(tmp_path, tiny.get_config())
     path = tmp_path / "config.json"
@@ -132,19 +126,6 @@ def test_without_its_data_the_page_says_so(tmp_path, capsys):
     assert "gone.json" in text
     titles = ["Result", "Not told", "The run", "What the neck listens to", "Settings"]
     assert Page(text).titles == titles
-
-
-def test_without_detections_the_page_says_so(run, tmp_path, capsys):
-    kept = run / "detections.json"
-    moved = kept.rename(tmp_path / "kept.json")
-    try:
-        assert report(capsys, run, f"--out={tmp_path}/page.html")[0] == 0
-    finally:
-        moved.rename(kept)
-    text = (tmp_path / "page.html").read_text()
-    assert "--mode=eval" in text
-    assert "Kinds of mistakes" not in Page(text).titles
-    assert "How strongly each level answers" in Page(text).titles
 
 
 @pytest.mark.parametrize("text", ['[{"image_id": 12345}]', "[", "{}", "[3]"])
@@ -163,7 +144,8 @@ def test_detections_of_something_else_are_refused(run, tmp_path, text):
         ([], "one workdir must be named, not none"),
         (["a", "b"], "not a b"),
         (["/nowhere/at/all"], "/nowhere/at/all does not exist"),
-        (["."], "has no config.json"),
+        (["."], "has no checkpoint"),
+        (["{run}", "--config=absent.py"], "absent.py"),
         (["{run}", "--out=/proc/page.html"], "--out=/proc/page.html cannot be written"),
         (["{run}", "--nonsense"], "nonsense"),
     ],
@@ -178,15 +160,28 @@ def test_mistakes_are_one_line(run, tmp_path, monkeypatch, capsys, arguments, wo
     assert words in line
 
 
-@pytest.mark.parametrize("folder", [None, "checkpoints"])
-def test_a_workdir_without_a_checkpoint_is_refused(tmp_path, capsys, folder):
+def test_a_workdir_whose_checkpoint_is_not_written_yet_is_refused(tmp_path, capsys):
     (tmp_path / "config.json").write_text("{}")
-    if folder:
-        (tmp_path / folder).mkdir()
+    (tmp_path / "checkpoints").mkdir()
     code, _, stderr = report(capsys, tmp_path)
     assert code == 2
     assert "has no checkpoint" in stderr
     assert len(stderr.strip().splitlines()) == 1
+
+
+def test_without_config_and_detections_the_page_says_so(run, tmp_path, capsys):
+    shutil.copytree(run / "checkpoints", tmp_path / "checkpoints")
+    code, _, stderr = report(capsys, tmp_path)
+    assert code == 2
+    assert "with --config" in stderr
+    code, _, stderr = report(capsys, tmp_path, f"--config={tiny.__file__}")
+    assert code == 0
+    assert "detections.json is missing" in stderr
+    text = (tmp_path / "report.html").read_text()
+    assert "--mode=eval" in text
+    titles = Page(text).titles
+    assert "Kinds of mistakes" not in titles
+    assert "How strongly each level answers" in titles
 
 
 def test_detections_come_back_as_they_were_found(run):

@@ -20,7 +20,9 @@ from efdet_jax.memory import keep_memory
 
 def main(argv: list[str]) -> int:
     """Runs one command line; returns the exit code."""
-    options = command.new_options(argv)
+    options = command.new_options(
+        argv, config="Experiment of the run, if its own config cannot be read."
+    )
     flags.DEFINE_string(
         "out",
         None,
@@ -38,13 +40,10 @@ def _report(words: list[str], options: flags.FlagValues) -> int:
             "python -m efdet_jax.report WORKDIR"
         )
     workdir = pathlib.Path(words[0])
-    if not (workdir / "config.json").is_file():
-        what = "has no config.json" if workdir.is_dir() else "does not exist"
-        raise UsageError(f"{workdir} {what}: name the --workdir of a run")
     if not (workdir / "checkpoints").is_dir():
-        raise UsageError(
-            f"{workdir} has no checkpoint: train there until the first is written"
-        )
+        what = "has no checkpoint" if workdir.is_dir() else "does not exist"
+        raise UsageError(f"{workdir} {what}: name the --workdir of a run")
+    config = command.experiment([], options) if command.has_config(options) else None
     out = pathlib.Path(options.out or workdir / "report.html")
     command.check_writable(out)
     caches.keep_compiled_programs()
@@ -52,7 +51,7 @@ def _report(words: list[str], options: flags.FlagValues) -> int:
     # These load JAX and draw: seconds.
     from efdet_jax.report.reporting import report
 
-    page, missing = report(workdir)
+    page, missing = report(workdir, config)
     out.write_text(page)
     for line in missing:
         sys.stderr.write(f"not told: {line}\n")

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from efdet_jax.assemble import pad_colour
 from efdet_jax.data.augment.example import Example, as_example
+from efdet_jax.data.labels import LabelMap
 from efdet_jax.data.pipeline import fitted
 from efdet_jax.data.sound import read_sound
 from efdet_jax.data.source import Source
@@ -33,27 +34,28 @@ class Judged(NamedTuple):
     """Objects of each class, crowds left out."""
 
 
-def judge(workdir: pathlib.Path, source: Source) -> Judged:
+def judge(
+    workdir: pathlib.Path, annotations: Collection[Annotations], labels: LabelMap
+) -> Judged:
     """Compares what a run has found with what there is.
 
     Args:
       workdir: of the run.
-      source: its validation data, in the classes of the network.
+      annotations: of its validation data, in the classes of the network.
+      labels: of the network.
 
     Raises:
       UsageError: see `records.read_detections`.
     """
-    annotations = [source.annotations(i) for i in range(len(source))]
-    path = workdir / "detections.json"
-    found = read_detections(path, annotations, source.labels)
+    found = read_detections(workdir / "detections.json", annotations, labels)
     classes = [each.classes[~each.is_crowd] for each in annotations]
     return Judged(
         annotations=annotations,
-        names=source.labels.names,
+        names=labels.names,
         found=found,
         owner=owners(annotations, found),
         object_counts=np.bincount(
-            np.concatenate(classes), minlength=source.labels.num_classes
+            np.concatenate(classes), minlength=labels.num_classes
         ),
     )
 

@@ -2,6 +2,8 @@
 
 import pathlib
 
+from ml_collections import ConfigDict
+
 from efdet_jax.assemble import open_data
 from efdet_jax.config import from_json
 from efdet_jax.data.relabelled import relabelled
@@ -24,18 +26,20 @@ from efdet_jax.report.run_chapters import (
 )
 
 
-def report(workdir: pathlib.Path) -> tuple[str, list[str]]:
+def report(workdir: pathlib.Path, config: ConfigDict | None) -> tuple[str, list[str]]:
     """Returns the page of a run, and what could not be told, a line each.
 
     Args:
       workdir: of a detector, that has a checkpoint.
+      config: of the run; None is that in the workdir.
 
     Raises:
       UsageError: the workdir is none.
     """
-    opened = open_model(str(workdir), config=None, labels=None)
+    opened = open_model(str(workdir), config=config, labels=None)
     written = read_object(workdir / "config.json")
-    config = from_json(written["config"])
+    # Of what was opened, some keys have been resolved.
+    config = config or from_json(written["config"])
     result = read_object(workdir / "result.json")
     told, missing = _about_data(workdir, opened)
     chapters = [
@@ -62,14 +66,14 @@ def _about_data(
         return [], [
             f"Nothing that needs the validation data, which cannot be opened: {error}"
         ]
+    annotations = [source.annotations(i) for i in range(len(source))]
     chapters: list[Chapter | None] = []
     missing = []
     try:
-        judged = judge(workdir, source)
+        judged = judge(workdir, annotations, source.labels)
         chapters += detection_chapters(judged, source, config)
     except UsageError as error:
         missing.append(f"What was found in the validation data: {error}")
-    annotations = [source.annotations(i) for i in range(len(source))]
     chapters.append(anchors_chapter(annotations, source.labels.names, config))
     chapters.append(energy_chapter(opened, source))
     return chapters, missing
