@@ -40,6 +40,7 @@ for verb in $(efdet --help | awk '/^  / {print $1}'); do
     grep --quiet "efdet $verb --" help.txt
 done
 
+export JAX_DISABLE_MOST_OPTIMIZATIONS=1 # compiles faster
 tiny=(--config="$root/tests/tiny.py" --config.steps=2 --config.data.shapes.num_val=8)
 efdet train "${tiny[@]}" --workdir=run
 efdet eval "${tiny[@]}" --workdir=run

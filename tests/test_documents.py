@@ -21,6 +21,8 @@ from efdet_jax.__main__ import VERBS, main
 from efdet_jax.sweep.launchers.choosing import LAUNCHERS
 from efdet_jax.sweep.loading import load_trials
 
+# A module that is run as a program has been imported by another test before.
+pytestmark = pytest.mark.filterwarnings("ignore:.*found in sys.modules")
 ROOT = pathlib.Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
