@@ -1,4 +1,7 @@
-"""Looking at data sets before training: `python -m efdet_jax.check_data --data=SOURCE`.
+"""Look at data sets before training: what they hold, what must be mended.
+
+    efdet check_data --data=FOLDER,train --data=FOLDER,val --out=check_data.html
+    efdet check_data --config=experiments/own_data.py:FOLDER
 
 Reads every image, prints what matters, and writes a page with everything else. Exit
 code 1 if something must be mended.

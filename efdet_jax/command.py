@@ -3,14 +3,21 @@
 import pathlib
 import re
 import sys
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from efdet_jax.errors import EXIT_CODES, UsageError
+from efdet_jax.errors import EXIT_CODES, UsageError, tell
 from efdet_jax.validation import validate
+
+_WIDTH = 88
+_LONGEST_FLAG = 24
+"""What a flag may take of a line before its help; of a longer one it is on the next."""
+_ABSL_ADDS = re.compile(r"^<.*?>: |;\s+repeat this option.*")
+"""To the help of flags with a choice of values, and of those that may be repeated."""
 
 
 def new_options(argv: list[str], *, config: str = "") -> flags.FlagValues:
@@ -21,7 +28,7 @@ def new_options(argv: list[str], *, config: str = "") -> flags.FlagValues:
       config: what --config is for; empty for a command that has none.
     """
     options = flags.FlagValues()
-    flags.DEFINE_bool("help", False, "Print this.", flag_values=options)
+    flags.DEFINE_bool("help", False, "Print this.", short_name="h", flag_values=options)
     if config:
         config_flags.DEFINE_config_file(
             "config", help_string=config, flag_values=options, sys_argv=argv
@@ -47,13 +54,11 @@ def run(
     try:
         words = _parse(argv, options)
         if options.help:
-            listed = options.get_help(include_special_flags=False)
-            sys.stdout.write(f"{about}{listed}\n")
+            sys.stdout.write(f"{about}\nFlags:\n{_listed(options)}")
             return 0
         return act(words, options)
     except tuple(EXIT_CODES) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return EXIT_CODES[type(error)]
+        return tell(error)
 
 
 def experiment(
@@ -95,6 +100,40 @@ def config_path(options: flags.FlagValues) -> pathlib.Path:
     return pathlib.Path(flag.config_filename.split(":")[0])
 
 
+def _listed(options: flags.FlagValues) -> str:
+    """Returns the flags, each with its help beside it."""
+    rows = list(_rows(options))
+    column = 4 + max(len(flag) for flag, _ in rows if len(flag) <= _LONGEST_FLAG)
+    lines = []
+    for flag, text in rows:
+        wrapped = textwrap.wrap(text, _WIDTH - column)
+        if len(flag) > _LONGEST_FLAG:
+            lines.append(f"  {flag}")
+        else:
+            lines.append(f"  {flag}".ljust(column) + wrapped.pop(0))
+        lines += [" " * column + line for line in wrapped]
+    return "\n".join(lines) + "\n"
+
+
+def _rows(options: flags.FlagValues) -> Iterator[tuple[str, str]]:
+    """Yields the form of each flag, and what it is for; --help comes last."""
+    for name in sorted(options, key="help".__eq__):
+        flag: Any = options[name]
+        # An abbreviation, or a key of a config, which there is on some command lines.
+        if name != flag.name or "." in name:
+            continue
+        values = getattr(flag.parser, "enum_values", None)
+        form = f"--{name}"
+        if not flag.boolean:
+            form += f"={'|'.join(values) if values else name.upper()}"
+        if flag.flag_type() == "config object":
+            yield form, flag.help
+            yield "--config.KEY=VALUE", "Change a key of it, as often as you like."
+        else:
+            default = f" Default: {flag.default}." if flag.default else ""
+            yield form, _ABSL_ADDS.sub("", flag.help) + default
+
+
 def _parse(argv: list[str], options: flags.FlagValues) -> list[str]:
     """Returns the words of a command line that belong to no flag.
 
@@ -111,7 +150,7 @@ def _parse(argv: list[str], options: flags.FlagValues) -> list[str]:
         message = " ".join(str(error).split("Error: ")[-1].split())
         raise UsageError(
             f"command line: {message}: --help lists the flags, a config file says its "
-            "arguments, --print_config of efdet_jax.main its keys and values"
+            "arguments, efdet train --print_config its keys and values"
         ) from error
 
 

@@ -1,6 +1,8 @@
-"""Published weights into a file of ours, once: loads fast and says its classes.
+"""Make a file of ours of published weights: it loads fast, with its classes.
 
-python -m efdet_jax.convert --config=experiments/d0.py --config.init_from=FILE --out=OUT
+    efdet convert --config=experiments/d0.py --config.init_from=FILE --out=FILE
+
+The file is a --config.init_from like any other.
 """
 
 import logging

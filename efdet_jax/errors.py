@@ -1,5 +1,7 @@
 """The exceptions that are shown to a person as one line, without a traceback."""
 
+import sys
+
 
 class UsageError(Exception):
     """A mistake in what the user gave: names the thing, the value and the remedy."""
@@ -29,3 +31,9 @@ EXIT_CODES: dict[type[Exception], int] = {
     Interrupted: 42,
 }
 """What the process returns; launchers restart on 42."""
+
+
+def tell(error: Exception) -> int:
+    """Says an error in one line on stderr; returns its exit code."""
+    sys.stderr.write(f"error: {error}\n")
+    return EXIT_CODES[type(error)]

@@ -1,7 +1,10 @@
-"""The main job: `python -m efdet_jax.main --config=experiments/d3.py`.
+"""Train and score an experiment; the same command goes on where it stopped.
 
-Trains and evaluates; the same command goes on where it stopped. Intentionally short:
-flags, checks, one call, a table.
+    efdet train --config=experiments/quickstart.py
+    efdet train --config=experiments/phi.py:1.5 --config.batch_size=64 --workdir=runs/a
+    efdet train --config=experiments/d3.py --print_config
+
+`python -m efdet_jax.main` is the same.
 """
 
 import json
@@ -21,28 +24,43 @@ from efdet_jax.memory import keep_memory
 
 def main(argv: list[str]) -> int:
     """Runs one command line; returns the exit code."""
-    options = command.new_options(argv, config="Experiment to run.")
-    flags.DEFINE_string(
-        "workdir", None, "Default: runs/NAME_OF_CONFIG.", flag_values=options
-    )
+    options = job_options(argv)
     flags.DEFINE_enum(
         "mode",
         "train",
         ["train", "eval", "replay"],
-        "eval: evaluate only. replay: run the step again at which a run diverged, and"
-        " find the first operation that came to nan or inf.",
+        "eval: score only. replay: run the step again at which a run diverged, and find"
+        " the first operation that came to nan or inf.",
+        flag_values=options,
+    )
+    return command.run(
+        lambda words, options: run_job(words, options, options.mode),
+        argv,
+        options,
+        about=__doc__,
+    )
+
+
+def job_options(argv: list[str]) -> flags.FlagValues:
+    """Returns the flags of every job that has an experiment and a workdir."""
+    options = command.new_options(argv, config="Experiment to run.")
+    flags.DEFINE_string(
+        "workdir",
+        None,
+        "Folder of the run. Default: runs/NAME_OF_CONFIG.",
         flag_values=options,
     )
     flags.DEFINE_bool(
         "print_config",
         False,
-        "Print the resolved config and the model's cost as JSON.",
+        "Print the resolved config and the model's cost as JSON, and do no more.",
         flag_values=options,
     )
-    return command.run(_train_or_score, argv, options, about=__doc__)
+    return options
 
 
-def _train_or_score(words: list[str], options: flags.FlagValues) -> int:
+def run_job(words: list[str], options: flags.FlagValues, mode: str) -> int:
+    """Trains, scores or replays, as `mode` says; returns the exit code."""
     config = command.experiment(words, options)
     if options.print_config:
         sys.stdout.write(_describe(config) + "\n")
@@ -53,12 +71,12 @@ def _train_or_score(words: list[str], options: flags.FlagValues) -> int:
     logging.basicConfig(format="%(message)s")
     logging.getLogger("efdet_jax").setLevel(logging.INFO)
     # These load the input pipeline and Orbax: seconds.
-    if options.mode == "replay":
+    if mode == "replay":
         from efdet_jax.replay import replay
 
         sys.stdout.write(replay(config, workdir) + "\n")
         return 0
-    if options.mode == "train":
+    if mode == "train":
         from efdet_jax.train import train as run
     else:
         from efdet_jax.score import score as run

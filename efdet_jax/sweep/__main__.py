@@ -1,10 +1,11 @@
-"""Sweeps: many runs of the main job that end in a curve.
+"""Run many trials that end in a curve, or draw it.
 
-    python -m efdet_jax.sweep --config=experiments/sweeps/local.py [--launcher=...]
-    python -m efdet_jax.sweep report WORKDIR...
+    efdet sweep --config=experiments/sweeps/local.py --launcher_options=slots=2
+    efdet sweep --config=experiments/sweeps/local.py --dry_run
+    efdet sweep report WORKDIR... --out=FOLDER
 
 The first runs trials; the same command again skips what has ended and goes on with the
-rest. The second draws what there is so far, which the first does too as trials end.
+rest. The last draws what there is so far, which the first does too as trials end.
 """
 
 import functools
@@ -22,6 +23,9 @@ from efdet_jax.sweep.launchers.choosing import LAUNCHERS, create
 from efdet_jax.sweep.loading import load_trials
 from efdet_jax.sweep.runner import run
 
+_OF_REPORTS = {"metric", "out", "published"}
+"""Flags that a report alone follows too."""
+
 
 def main(argv: list[str]) -> int:
     """Runs one command line; returns the exit code: 0 if all trials have finished."""
@@ -32,8 +36,8 @@ def main(argv: list[str]) -> int:
     text(
         "workdir",
         None,
-        "Default: runs/sweeps/NAME_OF_CONFIG. All machines of the launcher must see "
-        "it.",
+        "Folder of the trials, which all machines of the launcher must see. Default: "
+        "runs/sweeps/NAME_OF_CONFIG.",
     )
     flags.DEFINE_enum(
         "launcher", "local", list(LAUNCHERS), "Where to run.", flag_values=options
@@ -45,14 +49,20 @@ def main(argv: list[str]) -> int:
         flag_values=options,
     )
     switch("dry_run", help="Print what every trial costs, and end.")
-    text("metric", "", "To report; default: AP, or top1.")
-    text("out", None, "Of the report; default: WORKDIR/report.")
+    text("metric", "", "What the report draws. Default: AP, or top1.")
+    text("out", None, "Folder of the report. Default: WORKDIR/report.")
     switch("published", help="Lay D0 to D7x under the curves.")
     return command.run(_run, argv, options, about=__doc__)
 
 
 def _run(words: list[str], options: flags.FlagValues) -> int:
     if words[:1] == ["report"]:
+        for name in options:
+            if options[name].present and name not in _OF_REPORTS:
+                raise UsageError(
+                    f"report: --{name} is of sweeps that run: leave it out, and name "
+                    "workdirs after the word"
+                )
         workdirs = [Path(word) for word in words[1:]]
         sys.stdout.write(_report(workdirs, options) + "\n")
         return 0

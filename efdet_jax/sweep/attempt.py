@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from efdet_jax import lease
-from efdet_jax.errors import UsageError
+from efdet_jax.errors import UsageError, tell
 from efdet_jax.memory import keep_memory
 from efdet_jax.replacing import replace_text
 
@@ -69,7 +69,7 @@ def main(folder: Path, arguments: list[str]) -> int:
             _write(folder, record | {"exit_code": code})
             return code
     except UsageError as error:
-        sys.stderr.write(f"error: {error}\n")
+        tell(error)
         return BUSY
 
 
