@@ -7,6 +7,7 @@ Parameters, multiply-adds and the median time of a compiled forward pass of one 
 All take turns, so that a busy moment of the machine is no row's own.
 """
 
+import argparse
 import functools
 import statistics
 import sys
@@ -74,7 +75,9 @@ def medians(
 def main() -> None:
     """Prints the table that the first argument names."""
     keep_memory(sys.orig_argv)
-    table = sys.argv[1]
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("table", choices=TURNS)
+    table = parser.parse_args().table
     configs = {"necks": necks, "detectors": detectors}[table]()
     rows = {name: prepared(config) for name, config in configs.items()}
     seconds = medians(

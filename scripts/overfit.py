@@ -6,6 +6,7 @@ python scripts/overfit.py detectors    those of the published tables, whole
 Names of rows after that choose some. Fails if one reaches less than 0.9.
 """
 
+import argparse
 import pathlib
 import sys
 import tempfile
@@ -52,10 +53,15 @@ def detectors() -> dict[str, ConfigDict]:
 def main() -> None:
     """Prints the table that the first argument names."""
     keep_memory(sys.orig_argv)
-    configs = {"necks": necks, "detectors": detectors}[sys.argv[1]]()
+    tables = {"necks": necks, "detectors": detectors}
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("table", choices=tables)
+    parser.add_argument("rows", nargs="*", help="default: all of them")
+    args = parser.parse_args()
+    configs = tables[args.table]()
     print("| | steps | AP | AP50 | seconds |\n|---|---|---|---|---|", flush=True)
     worst = 1.0
-    for name in sys.argv[2:] or configs:
+    for name in args.rows or configs:
         config = configs[name]
         with tempfile.TemporaryDirectory() as workdir:
             result = train(config, pathlib.Path(workdir))

@@ -26,13 +26,13 @@ import time
 from collections.abc import Callable
 
 import jax
-from absl import app, flags
+from absl import flags
 from contenders.batches import (  # pyrefly: ignore[missing-import]
     CLASSES,
     random_batch,
 )
 from jax import numpy as jnp
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
 from profiling.costs import (  # pyrefly: ignore[missing-import]
     moved_bytes,
     operations,
@@ -60,7 +60,7 @@ from profiling.tracing import (  # pyrefly: ignore[missing-import]
     traced,
 )
 
-from efdet_jax import assemble
+from efdet_jax import assemble, command
 from efdet_jax import mesh as meshes
 from efdet_jax.memory import keep_memory
 from efdet_jax.models.initial import initial_variables
@@ -159,11 +159,9 @@ def higher(one: Ceilings, other: Ceilings) -> Ceilings:
     return Ceilings(*map(max, zip(one, other, strict=True)))
 
 
-def main(argv: list[str]) -> None:
+def profile(words: list[str], flag: flags.FlagValues) -> int:
     """Prints the profile."""
-    del argv
-    flag = flags.FLAGS
-    config = flag.config
+    config = command.experiment(words, flag)
     ceilings = measured_ceilings(config.model.dtype)
     run, text = prepared(config, flag.batch_size, forward=flag.forward)
     program = read_program(text)
@@ -196,13 +194,22 @@ def main(argv: list[str]) -> None:
         "cache is read faster than that, so that a time may be under its floor.\n"
     )
     print(report(rows, ceilings, flag.top))
+    return 0
+
+
+def main(argv: list[str]) -> int:
+    """Runs one command line; returns the exit code."""
+    options = command.new_options(argv, config="Experiment to profile.")
+    count = functools.partial(flags.DEFINE_integer, flag_values=options)
+    count("batch_size", 4, "Images per step.", lower_bound=1)
+    count("steps", 5, "Traced runs to take medians of.", lower_bound=1)
+    count("top", 30, "Slowest instructions to list.")
+    flags.DEFINE_bool(
+        "forward", False, "The network alone, without training.", flag_values=options
+    )
+    return command.run(profile, argv, options, about=__doc__)
 
 
 if __name__ == "__main__":
     keep_memory(sys.orig_argv)
-    config_flags.DEFINE_config_file("config", help_string="Experiment to profile.")
-    flags.DEFINE_integer("batch_size", 4, "Images per step.")
-    flags.DEFINE_boolean("forward", False, "The network alone, without training.")
-    flags.DEFINE_integer("steps", 5, "Traced runs to take medians of.")
-    flags.DEFINE_integer("top", 30, "Slowest instructions to list.")
-    app.run(main)
+    sys.exit(main(sys.argv))
