@@ -125,7 +125,7 @@ def top_pairs(logits: Float[Array, "b a k"], count: int) -> Candidates:
     _, rows = top(jnp.max(logits, axis=-1), min(count, num_anchors))
     rows = jnp.sort(rows, axis=-1)
     pairs = jnp.take_along_axis(logits, rows[..., None], axis=1)
-    pairs = pairs.reshape(len(pairs), -1)
+    pairs = pairs.reshape(pairs.shape[0], -1)
     best, flat = top(pairs, min(count, pairs.shape[1]))
     rows = jnp.take_along_axis(rows, flat // num_classes, axis=1)
     return best, rows, flat % num_classes
@@ -206,8 +206,10 @@ def suppress(
         left = jnp.where(is_rival, left * factor, left)
         left = jnp.where(ids == row, 0.0, left)
         is_kept = score > score_threshold
-        rows = rows.at[:, step].set(jnp.where(is_kept, row, num_boxes)[:, 0])
-        kept = kept.at[:, step].set(jnp.where(is_kept, score, 0.0)[:, 0])
+        # A slice: other compilers than XLA know no scatter into columns.
+        put = partial(jax.lax.dynamic_update_slice_in_dim, start_index=step, axis=1)
+        rows = put(rows, jnp.where(is_kept, row, num_boxes))
+        kept = put(kept, jnp.where(is_kept, score, 0.0))
         return left, rows, kept
 
     rows = jnp.zeros((num_images, max_detections), jnp.int32)

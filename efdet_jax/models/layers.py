@@ -94,7 +94,7 @@ def pointwise_conv(
         y = _product(x.reshape(-1, c), kernel.astype(x.dtype))
     else:
         kernels = (gate[:, :, None] * kernel[None]).astype(x.dtype)
-        y = jax.vmap(_product)(x.reshape(len(x), -1, c), kernels)
+        y = jax.vmap(_product)(x.reshape(x.shape[0], -1, c), kernels)
     return y.reshape(*x.shape[:-1], d)
 
 
