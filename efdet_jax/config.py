@@ -6,6 +6,7 @@ afterwards: sizes have been derived from it by then, and `validate` holds them t
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -185,6 +186,21 @@ def checkpoint_section(every: int) -> ConfigDict:
             "if_it_fails": "stop",  # when the disk is full; or "go on" to the next
         }
     )
+
+
+def from_json(document: Mapping[str, Any]) -> ConfigDict:
+    """Returns the config that `ConfigDict.to_json` wrote, with tuples for JSON's lists.
+
+    Args:
+      document: as `json.loads` gives it.
+    """
+
+    def restored(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {name: restored(inner) for name, inner in value.items()}
+        return tuple(map(restored, value)) if isinstance(value, list) else value
+
+    return ConfigDict(restored(document)).lock()
 
 
 def has_key(config: ConfigDict, key: str) -> bool:

@@ -39,8 +39,9 @@ def _convert(words: list[str], options: flags.FlagValues) -> int:
     if labels is not None:
         config.model.num_classes = labels.num_classes
     variables = imported(weights, config)
+    config.init_from = ""  # a place of this machine
     try:
-        save(out, variables, labels)
+        save(out, variables, labels, config)
     except OSError as error:
         raise UsageError(
             f"--out={out} cannot be written ({error.strerror}): choose another file"

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from flax import linen as nn
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, UInt8
 from ml_collections import ConfigDict
 
 from efdet_jax.assemble import Assembly, pad_colour
@@ -20,7 +20,7 @@ from efdet_jax.pictures import draw_comparison
 from efdet_jax.postprocess import postprocess
 from efdet_jax.predicting import PredictStep, compiled, latency, predictions
 from efdet_jax.results import coco_results
-from efdet_jax.structures import Batch, Detections, Evaluation, Tree
+from efdet_jax.structures import Batch, Detections, Evaluation, Outputs, Tree
 
 
 class Prediction(NamedTuple):
@@ -31,6 +31,31 @@ class Prediction(NamedTuple):
     scale: Float[Array | np.ndarray, "b 2"]
     losses: LossHistogram | None = None
     """Of all of the batch's images, where they are measured."""
+
+
+def detect(
+    variables: Tree,
+    image: UInt8[Array | np.ndarray, "b h w 3"],
+    *,
+    model: nn.Module,
+    anchors: Float[np.ndarray, "a 4"],
+    image_size: tuple[int, int],
+    normalisation: Mapping[str, tuple[float, float, float]],
+    settings: Mapping[str, Any],
+) -> tuple[Detections, Outputs]:
+    """Returns what is found in images, and what the network says of every anchor.
+
+    Args:
+      variables: `params` and `batch_stats`.
+      image: RGB, 0..255, as the network's input.
+      model: the network.
+      anchors: its anchors.
+      image_size: height and width of its input.
+      normalisation: arguments of `normalise`.
+      settings: of `postprocess`.
+    """
+    outputs: Any = model.apply(variables, normalise(image, **normalisation), train=False)
+    return postprocess(outputs, anchors, image_size=image_size, **settings), outputs
 
 
 def make_predict_step(
@@ -56,9 +81,15 @@ def make_predict_step(
     """
 
     def predict(variables: Tree, batch: Batch) -> Prediction:
-        image = normalise(batch.image, **normalisation)
-        outputs: Any = model.apply(variables, image, train=False)
-        detections = postprocess(outputs, anchors, image_size=image_size, **settings)
+        detections, outputs = detect(
+            variables,
+            batch.image,
+            model=model,
+            anchors=anchors,
+            image_size=image_size,
+            normalisation=normalisation,
+            settings=settings,
+        )
         losses = measure_losses(outputs, batch) if measure_losses else None
         return Prediction(detections, batch.image_index, batch.scale, losses)
 
@@ -126,7 +157,9 @@ def evaluate(
     return Evaluation(
         figures.summary | shares | latency(times),
         pictures,
-        lambda: coco_results(annotations, source.labels.ids, **detections),
+        lambda: coco_results(
+            [each.image_id for each in annotations], source.labels.ids, **detections
+        ),
     )
 
 

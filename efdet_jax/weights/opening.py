@@ -28,6 +28,8 @@ from efdet_jax.weights.names.naming import Layout
 
 LABELS = "efdet_jax.labels"
 """Key of the classes in the metadata of the files that `saving.save` writes."""
+CONFIG = "efdet_jax.config"
+"""Key of the config there."""
 
 
 class Weights(NamedTuple):
@@ -39,6 +41,8 @@ class Weights(NamedTuple):
     """By the family's own names."""
     labels: LabelMap | None
     """The classes of its predictor, where the file says them."""
+    config: str | None = None
+    """Of its network, in JSON, where the file says it."""
 
 
 def open_weights(path: str | pathlib.Path) -> Weights:
@@ -48,7 +52,7 @@ def open_weights(path: str | pathlib.Path) -> Weights:
       UsageError: naming the file, what is wrong with it and the remedy.
     """
     path = pathlib.Path(path)
-    if (path / "checkpoints").is_dir():
+    if is_workdir(path):
         return _open_workdir(path)
     stored = read(path)
     family = TFLITE if stored.container == "tflite" else recognise(stored.arrays)
@@ -61,7 +65,13 @@ def open_weights(path: str | pathlib.Path) -> Weights:
     labels = None
     if LABELS in stored.metadata:
         labels = LabelMap.from_json(json.loads(stored.metadata[LABELS]))
-    return Weights(path, family, family.tidy(stored.arrays), labels)
+    config = stored.metadata.get(CONFIG)
+    return Weights(path, family, family.tidy(stored.arrays), labels, config)
+
+
+def is_workdir(path: pathlib.Path) -> bool:
+    """Says whether a path is the folder of a run of ours."""
+    return (path / "checkpoints").is_dir()
 
 
 def _open_workdir(path: pathlib.Path) -> Weights:

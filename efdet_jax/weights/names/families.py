@@ -158,10 +158,15 @@ def recognise(arrays: Arrays) -> Family | None:
 
 
 def guess(arrays: Arrays, family: Family) -> str | None:
-    """Returns the published model that has these sizes.
+    """Returns the published models that have these sizes in a phrase, None if none."""
+    return " or ".join(guesses(arrays, family)) or None
+
+
+def guesses(arrays: Arrays, family: Family) -> tuple[str, ...]:
+    """Returns the published models that have these sizes.
 
     Such as "EfficientDet-D3", whatever its classes. Of models that are parts of each
-    other the largest, of equal ones all; None where nothing published fits.
+    other the largest, of equal ones all; none where nothing published fits.
 
     Args:
       arrays: by the family's own names.
@@ -172,7 +177,7 @@ def guess(arrays: Arrays, family: Family) -> str | None:
         if all(_fits(arrays, family, layout, *item) for item in shapes.items()):
             marks[name] = len(shapes)
     most = max(marks.values(), default=0)
-    return " or ".join(name for name in marks if marks[name] == most) or None
+    return tuple(name for name in marks if marks[name] == most)
 
 
 def _fits(
