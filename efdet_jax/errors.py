@@ -21,11 +21,16 @@ class NotSaved(Exception):
     """A checkpoint could not be written; those before it are as they were."""
 
 
+class Mismatch(Exception):
+    """An exported detector finds something else than the model that it was made of."""
+
+
 EXIT_CODES: dict[type[Exception], int] = {
     UsageError: 2,
     Diverged: 1,
     OutOfMemory: 3,
     NotSaved: 4,
+    Mismatch: 5,
     Interrupted: 42,
 }
 """What the process returns; launchers restart on 42."""
