@@ -54,7 +54,9 @@ def detect(
       normalisation: arguments of `normalise`.
       settings: of `postprocess`.
     """
-    outputs: Any = model.apply(variables, normalise(image, **normalisation), train=False)
+    outputs: Any = model.apply(
+        variables, normalise(image, **normalisation), train=False
+    )
     return postprocess(outputs, anchors, image_size=image_size, **settings), outputs
 
 

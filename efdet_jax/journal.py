@@ -132,8 +132,12 @@ def versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in _PACKAGES}
 
 
-def prepare_workdir(path: str) -> pathlib.Path:
-    """Makes the folder of a run and proves that it can be written.
+def prepare_workdir(path: str, *, flag: str = "--workdir") -> pathlib.Path:
+    """Makes a folder for what a command writes and proves that it can be written.
+
+    Args:
+      path: of the folder.
+      flag: which names it.
 
     Raises:
       UsageError: if it cannot.
@@ -146,7 +150,7 @@ def prepare_workdir(path: str) -> pathlib.Path:
         probe.unlink()
     except OSError as error:
         raise UsageError(
-            f"--workdir={path} cannot be written ({error.strerror}): choose a folder "
+            f"{flag}={path} cannot be written ({error.strerror}): choose a folder "
             "of your own"
         ) from error
     return workdir

@@ -9,8 +9,31 @@ from typing import TypeVar
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from efdet_jax.errors import UsageError
+
 Arrays = TypeVar("Arrays")
 """A record of arrays."""
+
+
+def choose_platform(name: str) -> None:
+    """Makes JAX compute on a kind of device; before anything has been computed.
+
+    Args:
+      name: cpu, gpu or tpu.
+
+    Raises:
+      UsageError: there is none.
+    """
+    jax.config.update("jax_platforms", name)
+    try:
+        found = jax.default_backend()
+    except RuntimeError as error:
+        found = " ".join(str(error).split())[:200]
+    if found != name:
+        raise UsageError(
+            f"--device={name} cannot be used ({found}): install JAX for it, or leave "
+            "--device out"
+        )
 
 
 def data_mesh() -> Mesh:

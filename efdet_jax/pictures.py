@@ -57,6 +57,34 @@ def draw_comparison(
     return np.concatenate([left, right], axis=1)
 
 
+def draw_found(
+    image: Picture,
+    boxes: Float[np.ndarray, "d 4"],
+    scores: Float[np.ndarray, " d"],
+    classes: Int[np.ndarray, " d"],
+    *,
+    names: Sequence[str],
+) -> Picture:
+    """Returns the image, enlarged if it is small, with all that was found in it.
+
+    Args:
+      image: RGB.
+      boxes: detections in its pixels, best first.
+      scores: their scores.
+      classes: their classes.
+      names: of the classes.
+    """
+    large, factor = _enlarged(image)
+    found = list(zip(boxes * factor, scores, classes.tolist(), strict=True))
+    # Worst first, so that the best is on top; no line crosses a label.
+    for box, _, class_ in reversed(found):
+        _draw_outline(large, box, class_colour(class_))
+    for box, score, class_ in reversed(found):
+        label = f"{names[class_]} {score:.2f}"
+        _draw_label(large, box, label, class_colour(class_))
+    return large
+
+
 def draw_objects(
     image: Picture,
     boxes: Float[np.ndarray, "m 4"],
@@ -126,22 +154,56 @@ def _draw_box(
     label: str,
     colour: tuple[int, int, int],
 ) -> None:
+    _draw_outline(picture, box, colour)
+    _draw_label(picture, box, label, colour)
+
+
+def _draw_outline(
+    picture: Picture, box: Float[np.ndarray, " 4"], colour: tuple[int, int, int]
+) -> None:
     y0, x0, y1, x1 = (round(float(v)) for v in box)
     thickness = max(1, round(min(picture.shape[:2]) / 300))
     cv2.rectangle(picture, (x0, y0), (x1, y1), colour, thickness, cv2.LINE_AA)
-    font, size = cv2.FONT_HERSHEY_SIMPLEX, min(picture.shape[:2]) / 900
-    (width, height), base = cv2.getTextSize(label, font, size, 1)
+
+
+def _draw_label(
+    picture: Picture,
+    box: Float[np.ndarray, " 4"],
+    label: str,
+    colour: tuple[int, int, int],
+) -> None:
+    y0, x0 = (round(float(v)) for v in box[:2])
+    side = min(picture.shape[:2])
+    font, size, stroke = cv2.FONT_HERSHEY_SIMPLEX, side / 900, max(1, round(side / 700))
+    (width, height), base = cv2.getTextSize(label, font, size, stroke)
+    # What reaches below the line: OpenCV 5 counts it to the height.
+    below = max(base, height // 4)
+    margin = height // 4
     # Above the box where there is room, else inside of it; never outside the picture.
-    left = int(np.clip(x0, 0, max(0, picture.shape[1] - width)))
-    bottom = y0 - base if y0 - base - height >= 0 else y0 + height + base
+    left = int(np.clip(x0, 0, max(0, picture.shape[1] - width - 2 * margin)))
+    top = y0 - height - below
+    line = (top if top >= 0 else max(0, y0)) + height
     cv2.rectangle(
         picture,
-        (left, bottom - height - base // 2),
-        (left + width, bottom + base),
+        (left, line - height - base // 2),
+        (left + width + 2 * margin, line + below),
         colour,
         cv2.FILLED,
     )
-    cv2.putText(picture, label, (left, bottom), font, size, (0, 0, 0), 1, cv2.LINE_AA)
+    place = (left + margin, line)
+    cv2.putText(
+        picture, label, place, font, size, text_colour(colour), stroke, cv2.LINE_AA
+    )
+
+
+def text_colour(background: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Returns black or white, whichever is easier to read on a colour.
+
+    Source: WCAG 2, relative luminance and contrast ratio.
+    """
+    red, green, blue = (np.array(background) / 255) ** 2.2
+    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    return (0, 0, 0) if luminance > 0.179 else (255, 255, 255)
 
 
 def write_pictures(folder: str, pictures: Sequence[Picture]) -> list[str]:

@@ -94,3 +94,34 @@ def duration(seconds: float) -> str:
     days, rest = divmod(int(seconds), 86400)
     clock = time.strftime("%H:%M:%S", time.gmtime(rest))
     return f"{days}d {clock}" if days else clock
+
+
+class Bar:
+    """A bar that says how many of some things are done; nothing but on a terminal."""
+
+    _WIDTH = 30
+
+    def __init__(self) -> None:
+        self._is_terminal = sys.stderr.isatty()
+
+    def show(self, what: str, done: int, total: int) -> None:
+        """Draws the bar.
+
+        Args:
+          what: what is counted.
+          done: how many of them.
+          total: of all; 0 if nobody knows.
+        """
+        share = min(done / total, 1.0) if total else 0.0
+        full = "#" * round(share * self._WIDTH)
+        count = f"{done}/{total}" if total else f"{done}"
+        self._write(f"[{full:.<{self._WIDTH}}] {what} {count}")
+
+    def clear(self) -> None:
+        """Removes the bar, so that a line can be written."""
+        self._write("")
+
+    def _write(self, line: str) -> None:
+        if self._is_terminal:
+            sys.stderr.write(f"\r{line}\033[K")
+            sys.stderr.flush()

@@ -1,16 +1,14 @@
 """Detections as a COCO results file has them, which every COCO tool reads."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from efdet_jax.structures import Annotations
-
 
 def coco_results(
-    annotations: Collection[Annotations],
+    image_ids: Sequence[int | str],
     class_ids: Sequence[int | str],
     *,
     image_index: Int[np.ndarray, " d"],
@@ -21,16 +19,15 @@ def coco_results(
     """Returns detections with the ids of the data set, boxes [x, y, width, height].
 
     Args:
-      annotations: of every image.
+      image_ids: those of the data set, by image.
       class_ids: those of the data set, by class.
-      image_index: which of `annotations` each detection is of.
+      image_index: which of the images each detection is of.
       boxes: [y0, x0, y1, x1] in pixels of the image; written to a thousandth.
       scores: written to a millionth.
       classes: of the network.
 
     Source: https://cocodataset.org/#format-results
     """
-    image_ids = [each.image_id for each in annotations]
     y0, x0, y1, x1 = boxes.astype(np.float64).T
     xywh = np.stack([x0, y0, x1 - x0, y1 - y0], axis=1).round(3).tolist()
     return [

@@ -2,7 +2,13 @@ import cv2
 import numpy as np
 import pytest
 
-from efdet_jax.pictures import class_colour, draw_comparison, write_pictures
+from efdet_jax.pictures import (
+    class_colour,
+    draw_comparison,
+    draw_found,
+    text_colour,
+    write_pictures,
+)
 
 NAMES = ("cat", "dog")
 GREY = np.full((400, 600, 3), 90, np.uint8)
@@ -107,3 +113,48 @@ def test_files_hold_the_pictures_in_rgb(tmp_path):
     assert paths == [f"{tmp_path}/00.png", f"{tmp_path}/01.png"]
     for path, picture in zip(paths, pictures, strict=True):
         np.testing.assert_array_equal(cv2.imread(path)[:, :, ::-1], picture)
+
+
+def contrast(first, second):
+    """WCAG 2's contrast ratio of two colours, 1..21."""
+
+    def luminance(colour):
+        shares = np.array(colour) / 255
+        linear = np.where(
+            shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4
+        )
+        return linear @ [0.2126, 0.7152, 0.0722]
+
+    low, high = sorted((luminance(first), luminance(second)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_labels_can_be_read_on_the_colour_of_every_class():
+    for class_ in range(100):
+        colour = class_colour(class_)
+        # What WCAG asks of a text of usual size.
+        assert contrast(text_colour(colour), colour) >= 4.5
+
+
+def found(image, box, name="fox"):
+    one = np.float32([box]), np.float32([0.9]), np.int32([0])
+    return draw_found(image, *one, names=(name,))
+
+
+def label_height(side):
+    """Rows that the label takes of a grey image of some size."""
+    image = np.full((side, side, 3), 90, np.uint8)
+    box = np.float32([0.5, 0.5, 0.9, 0.9]) * side
+    drawn = (found(image, box) != image).any(-1)
+    return drawn[: int(box[0]) - side // 100].any(1).sum()
+
+
+def test_labels_grow_with_the_image():
+    assert label_height(3000) == pytest.approx(3 * label_height(1000), rel=0.2)
+
+
+def test_small_images_with_detections_are_enlarged_too():
+    image = np.full((40, 60, 3), 90, np.uint8)
+    picture = found(image, (10, 20, 30, 50))
+    assert picture.shape == (400, 600, 3)
+    check_colour(picture[200, 200], class_colour(0))

@@ -28,7 +28,7 @@ def test_pycocotools_scores_the_file_as_we_score_the_detections(tmp_path, shared
         "scores": rng.permutation(len(boxes)).astype(np.float32) / len(boxes),
         "classes": classes,
     }
-    rows = coco_results(truth, source.labels.ids, **detections)
+    rows = coco_results([t.image_id for t in truth], source.labels.ids, **detections)
     (tmp_path / "detections.json").write_text(json.dumps(rows))
     oracle = COCO(str(path))
     evaluation = COCOeval(
@@ -56,7 +56,7 @@ def test_ids_are_those_of_the_data_whatever_they_are(tmp_path):
     (tmp_path / "a.png").write_bytes(b"")
     source = Coco(tmp_path / "boxes.json", tmp_path)
     rows = coco_results(
-        [source.annotations(i) for i in range(2)],
+        [source.annotations(i).image_id for i in range(2)],
         source.labels.ids,
         image_index=np.array([1, 0, 1]),
         boxes=boxes.astype(np.float32),

@@ -79,7 +79,9 @@ def is_inside(name: str) -> bool:
     return not (windows.drive or windows.root or ".." in windows.parts)
 
 
-def decode_image(encoded: bytes, *, name: str) -> UInt8[np.ndarray, "h w 3"]:
+def decode_image(
+    encoded: bytes, *, name: str, upright: bool = False
+) -> UInt8[np.ndarray, "h w 3"]:
     """Decodes an image to RGB in the orientation in which its pixels are stored.
 
     Annotations are in stored pixels: COCO and VOC hold photos whose EXIF tag asks for a
@@ -88,6 +90,8 @@ def decode_image(encoded: bytes, *, name: str) -> UInt8[np.ndarray, "h w 3"]:
     Args:
       encoded: The bytes of a JPEG, PNG or other format that OpenCV knows.
       name: What to call the image in an error.
+      upright: Whether to turn it as its EXIF tag asks, for an image that has no
+        annotations.
 
     Raises:
       UsageError: The bytes are no image, or a part of one.
@@ -96,9 +100,9 @@ def decode_image(encoded: bytes, *, name: str) -> UInt8[np.ndarray, "h w 3"]:
     if encoded.startswith(_JPEG_SIGNATURE) and _is_cut(encoded):
         raise UsageError(
             f"{name}: is a JPEG without its end ({len(encoded)} bytes); copy the file"
-            " again or remove it from the data set"
+            " again or leave it out"
         )
-    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    flags = cv2.IMREAD_COLOR_RGB | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
     # It raises on no bytes and on too many pixels, and returns None on wrong ones.
     try:
         image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
@@ -107,7 +111,7 @@ def decode_image(encoded: bytes, *, name: str) -> UInt8[np.ndarray, "h w 3"]:
     if image is None:
         raise UsageError(
             f"{name}: is no image that can be decoded ({len(encoded)} bytes);"
-            " replace it or remove it from the data set"
+            " replace it or leave it out"
         )
     return image
 

@@ -147,8 +147,8 @@ def _config(weights: Weights, given: ConfigDict | None) -> ConfigDict:
     except Exception as error:
         raise UsageError(
             f"{weights.path}: its config is damaged or of another version "
-            f"({' '.join(str(error).split())[:200]}): name the experiment that it is of "
-            "with --config"
+            f"({' '.join(str(error).split())[:200]}): name the experiment that it is "
+            "of with --config"
         ) from error
     return config
 
@@ -180,8 +180,8 @@ def _label_map(
     count = known.num_classes if known else num_predicted(weights, config)
     if len(names) != count:
         raise UsageError(
-            f"--labels has {len(names)} names, but {weights.path} tells {count} classes "
-            "apart: give one name for each, in the order of the network's outputs"
+            f"--labels has {len(names)} names, but {weights.path} tells {count} "
+            "classes apart: give one name for each, in the order of the outputs"
         )
     ids = known.ids if known else tuple(range(1, count + 1))
     return LabelMap(ids, tuple(names))

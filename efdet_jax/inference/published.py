@@ -46,11 +46,7 @@ def _configs(weights: Weights) -> dict[str, ConfigDict]:
         name.removeprefix("EfficientDet-").lower()
         for name in guesses(weights.arrays, weights.family)
     ]
-    return {
-        name: make()
-        for model in models
-        for name, make in makers(model).items()
-    }
+    return {name: make() for model in models for name, make in makers(model).items()}
 
 
 _Makers = Mapping[str, Callable[[], ConfigDict]]

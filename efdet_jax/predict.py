@@ -1,0 +1,154 @@
+"""What a detector finds: `python -m efdet_jax.predict --from=RUN_OR_WEIGHTS PHOTOS…`.
+
+PHOTOS are photos, videos, folders of them, or patterns such as 'photos/**/*.jpg'.
+Writes annotated copies and `detections.json`, a COCO results file whose image_id is
+the name of the file, NAME#3 for a video's frame 3 counted from 0. Photos are turned as
+their EXIF tag asks, which training and evaluation do not do: there annotations are in
+stored pixels. Small images are enlarged in the copies, not in the boxes.
+"""
+
+import json
+import logging
+import pathlib
+import sys
+from typing import TYPE_CHECKING
+
+from absl import flags
+
+from efdet_jax import caches, command, mesh
+from efdet_jax.errors import UsageError
+from efdet_jax.journal import prepare_workdir
+from efdet_jax.memory import keep_memory
+from efdet_jax.pictures import SHOWN_SCORE
+from efdet_jax.postprocess import METHODS
+from efdet_jax.replacing import replace_text
+
+if TYPE_CHECKING:
+    from efdet_jax.inference.detector import LoadedDetector
+
+_SOME_REFUSED = 2
+
+
+def main(argv: list[str]) -> int:
+    """Runs one command line; returns the exit code: 2 if a file could not be read."""
+    options = command.new_options(
+        argv, config="Experiment that the weights are of, where they do not say it."
+    )
+    _define_files(options)
+    _define_detection(options)
+    return command.run(_predict, argv, options, about=__doc__)
+
+
+def _define_files(options: flags.FlagValues) -> None:
+    flags.DEFINE_string(
+        "from", None, "Workdir, or file of weights.", flag_values=options
+    )
+    flags.DEFINE_string("out", "predictions", "Folder to write.", flag_values=options)
+    flags.DEFINE_string(
+        "labels",
+        None,
+        "Text file with the name of a class on each line, where weights say none.",
+        flag_values=options,
+    )
+    flags.DEFINE_enum(
+        "device",
+        None,
+        ["cpu", "gpu", "tpu"],
+        "Default: the best that there is.",
+        flag_values=options,
+    )
+    flags.DEFINE_integer(
+        "batch_size",
+        4,
+        "Images that are computed together.",
+        lower_bound=1,
+        flag_values=options,
+    )
+
+
+def _define_detection(options: flags.FlagValues) -> None:
+    flags.DEFINE_float(
+        "score_threshold",
+        SHOWN_SCORE,
+        "What scores above it is found.",
+        lower_bound=0.0,
+        upper_bound=1.0,
+        flag_values=options,
+    )
+    flags.DEFINE_enum(
+        "method",
+        None,
+        list(METHODS),
+        "How boxes suppress those that they overlap. Default: the config's.",
+        flag_values=options,
+    )
+    flags.DEFINE_bool(
+        "per_class",
+        None,
+        "Only boxes of one class suppress each other. Default: the config's.",
+        flag_values=options,
+    )
+    flags.DEFINE_integer(
+        "max_detections",
+        None,
+        "Most boxes of an image. Default: the config's.",
+        lower_bound=1,
+        flag_values=options,
+    )
+
+
+def _predict(words: list[str], options: flags.FlagValues) -> int:
+    origin = options["from"].value
+    if not origin:
+        raise UsageError("--from is missing: name a workdir, or a file of weights")
+    if not words:
+        raise UsageError("no photo is named: name photos, videos or folders")
+    # These load what computes: seconds.
+    from efdet_jax.inference import annotating, telling
+
+    teller = telling.Teller()
+    files = annotating.named_by(words, refuse=teller.refuse)
+    if not files:
+        return _SOME_REFUSED
+    annotating.check_out(files, pathlib.Path(options.out))
+    out = prepare_workdir(options.out, flag="--out")
+    detector = _detector(origin, options)
+    teller.begin(files, detector, origin)
+    results = []
+    for annotated in annotating.annotate(
+        detector, files, out, refuse=teller.refuse, watch=teller.bar.show
+    ):
+        results += annotated.results
+        teller.row(annotated)
+    replace_text(out / "detections.json", json.dumps(results) + "\n")
+    teller.end(out)
+    return _SOME_REFUSED if teller.num_refused else 0
+
+
+def _detector(origin: str, options: flags.FlagValues) -> "LoadedDetector":
+    from efdet_jax.inference.detector import load
+    from efdet_jax.inference.loading import read_names
+
+    config = None
+    if command.has_config(options):
+        config = command.experiment([], options)
+    labels = read_names(options.labels) if options.labels else None
+    keys = ("score_threshold", "method", "per_class", "max_detections")
+    given = {key: options[key].value for key in keys}
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("efdet_jax").setLevel(logging.INFO)
+    if options.device:
+        mesh.choose_platform(options.device)
+    caches.keep_compiled_programs()
+    return load(
+        origin,
+        config=config,
+        labels=labels,
+        batch_size=options.batch_size,
+        **{key: value for key, value in given.items() if value is not None},
+    )
+
+
+if __name__ == "__main__":
+    keep_memory(sys.orig_argv)
+    sys.exit(main(sys.argv))
