@@ -17,16 +17,17 @@ _SETTINGS = ("score_threshold", "method", "per_class", "max_detections")
 """Those that are keys of `config.postprocess`."""
 
 
-def define(options: flags.FlagValues, *, score_threshold: float | None) -> None:
+def define(
+    options: flags.FlagValues, *, origin: str, score_threshold: float | None
+) -> None:
     """Adds the flags to a command's own.
 
     Args:
       options: those of the command.
+      origin: what --from may be.
       score_threshold: where the command line gives none; None for the config's.
     """
-    flags.DEFINE_string(
-        "from", None, "Workdir, or file of weights.", flag_values=options
-    )
+    flags.DEFINE_string("from", None, origin, flag_values=options)
     flags.DEFINE_string(
         "labels",
         None,

@@ -21,7 +21,9 @@ def main(argv: list[str]) -> int:
     options = command.new_options(
         argv, config="Experiment that the weights are of, where they do not say it."
     )
-    detector_flags.define(options, score_threshold=None)
+    detector_flags.define(
+        options, origin="Workdir, or file of weights.", score_threshold=None
+    )
     flags.DEFINE_string("out", "exported", "Folder to write.", flag_values=options)
     flags.DEFINE_list(
         "formats",
@@ -75,8 +77,8 @@ def _export(words: list[str], options: flags.FlagValues) -> int:
     if wrong:
         raise Mismatch(
             f"--formats={','.join(wrong)}: what was written finds something else than "
-            f"the model, by more than {TOLERANCE.boxes} pixels or {TOLERANCE.scores} of "
-            "a score, and was removed: write another format, and report it"
+            f"the model, by more than {TOLERANCE.boxes} pixels or {TOLERANCE.scores} "
+            "of a score, and was removed: write another format, and report it"
         )
     return 0
 

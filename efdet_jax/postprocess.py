@@ -87,6 +87,10 @@ def top(
     """Returns the `count` highest in descending order, and where they stand."""
     if library.are_usable(values):
         return selection.top(values, count)
+    if not library.compiler().has_top_k:
+        places = jax.lax.broadcasted_iota(jnp.int32, values.shape, 1)
+        best, places = jax.lax.sort((-values, places), num_keys=1)
+        return -best[:, :count], places[:, :count]
     best, places = jax.lax.top_k(values, count)
     return best, places
 

@@ -31,7 +31,7 @@ def variables(seed=0):
         names = [key.key for key in path]
         if "predict" not in names or "kernel" not in names:
             return value
-        size = 3.0 if "class_head" in names else 0.3
+        size = 20 if "class_head" in names else 10
         return rng.normal(0, size, value.shape).astype(np.float32)
 
     return jax.tree_util.tree_map_with_path(shake, made)

@@ -68,8 +68,8 @@ def read_bundle(path: str | pathlib.Path) -> Bundle:
         kind, version = metadata["kind"], metadata["version"]
     except (*_DAMAGED, TypeError) as error:
         raise UsageError(
-            f"{path}: is no StableHLO bundle, or a damaged one ({_line(error)}): export "
-            "it again with python -m efdet_jax.export"
+            f"{path}: is no StableHLO bundle, or a damaged one ({_line(error)}): "
+            "export it again with python -m efdet_jax.export"
         ) from error
     if (kind, version) != (KIND, VERSION):
         raise UsageError(

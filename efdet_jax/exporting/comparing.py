@@ -1,5 +1,6 @@
 """How far the detections of two programs are from each other."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -70,9 +71,7 @@ def difference(
         for i in range(len(expected.scores))
     ]
     boxes, scores, compared, alone = zip(*images, strict=True)
-    return Difference(
-        float(np.max(boxes)), float(np.max(scores)), sum(compared), sum(alone)
-    )
+    return _largest(boxes, scores, num_compared=sum(compared), num_alone=sum(alone))
 
 
 class _Image(NamedTuple):
@@ -86,19 +85,26 @@ class _Image(NamedTuple):
 def _of_image(expected: _Image, found: _Image, score_threshold: float) -> Difference:
     overlaps = np.asarray(boxes_lib.iou(expected.boxes, found.boxes))
     partners = _pairs(expected, found, overlaps)
-    boxes, scores = [0.0], [abs(expected.scores.max() - found.scores.max())]
+    best = float(abs(expected.scores.max() - found.scores.max()))
+    boxes, scores = [0.0], [best]
     for row, partner in partners.items():
         one, other = expected.scores[row], found.scores[partner]
         if not max(one, other) < _COMPARED_SCORE:
             sides = np.abs(expected.boxes[row] - found.boxes[partner])
-            boxes.append(sides.max())
-            scores.append(abs(one - other))
+            boxes.append(float(sides.max()))
+            scores.append(float(abs(one - other)))
     alone = _alone(expected.scores, set(partners), found.scores, score_threshold)
     alone += _alone(
         found.scores, set(partners.values()), expected.scores, score_threshold
     )
+    return _largest(boxes, scores, num_compared=len(boxes) - 1, num_alone=alone)
+
+
+def _largest(
+    boxes: Sequence[float], scores: Sequence[float], **counts: int
+) -> Difference:
     # NumPy's maximum, unlike Python's, lets what is not a number win.
-    return Difference(np.max(boxes), np.max(scores), len(boxes) - 1, alone)
+    return Difference(float(np.max(boxes)), float(np.max(scores)), **counts)
 
 
 def _pairs(

@@ -14,8 +14,8 @@ _ARITHMETIC = {
     "letterbox": "in float32: s = min(height / h, width / w) for an image of h x w; the"
     " image becomes int(h * s) x int(w * s) at the upper left, what is below and beside"
     " it is pad_colour; boxes / s are in pixels of the image",
-    "stretch": "the image becomes height x width; boxes * (h / height, w / width) are in"
-    " pixels of the image",
+    "stretch": "the image becomes height x width; boxes * (h / height, w / width) are"
+    " in pixels of the image",
 }
 """Of each key of `data.transforms.RESIZES`."""
 

@@ -9,12 +9,12 @@ import numpy as np
 
 from efdet_jax.exporting.program import Detect, Program
 from efdet_jax.kernels import library
-from efdet_jax.models.depthwise import as_one_operation
 from efdet_jax.structures import Detections
 
 INPUT = "images"
 METADATA = "efdet_jax"
 """Key of the metadata in the file, as JSON."""
+_ONNX = library.Compiler(has_platforms=False, has_top_k=True, flattens_images=True)
 
 
 def write(program: Program, path: pathlib.Path, metadata: dict[str, Any]) -> None:
@@ -23,7 +23,7 @@ def write(program: Program, path: pathlib.Path, metadata: dict[str, Any]) -> Non
     from jax2onnx import to_onnx
 
     images = jax.ShapeDtypeStruct(("b", *program.image_size, 3), np.uint8)
-    with library.set_aside(), as_one_operation():
+    with library.set_aside(_ONNX):
         model = to_onnx(
             lambda images: tuple(program.detect(images)),
             [images],
@@ -39,6 +39,8 @@ def load(path: pathlib.Path) -> Detect:
     """Returns the detector of a file, run on CPU."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    session: Any = onnxruntime.InferenceSession(
+        path, providers=["CPUExecutionProvider"]
+    )
     names = list(Detections._fields)
     return lambda images: Detections(*session.run(names, {INPUT: np.asarray(images)}))

@@ -23,7 +23,8 @@ def write(program: Program, path: pathlib.Path, metadata: dict[str, Any]) -> Non
 
     Weights are constants of the function, so that one call is all that it takes.
     """
-    exported = lowered(program, batch="b", platforms=PLATFORMS)
+    with library.set_aside():
+        exported = lowered(program, batch="b", platforms=PLATFORMS)
     # Weights do not get smaller.
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(METADATA, json.dumps(metadata, indent=2) + "\n")
@@ -52,5 +53,4 @@ def lowered(
     def detect(images: jax.Array) -> dict[str, jax.Array]:
         return program.detect(images)._asdict()
 
-    with library.set_aside():
-        return export.export(jax.jit(detect), platforms=platforms)(images)
+    return export.export(jax.jit(detect), platforms=platforms)(images)

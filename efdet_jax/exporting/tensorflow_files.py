@@ -12,20 +12,28 @@ from jax import export
 from efdet_jax.exporting.bundle import METADATA
 from efdet_jax.exporting.program import Detect, Program
 from efdet_jax.exporting.stablehlo import PLATFORMS, lowered
-from efdet_jax.models.depthwise import as_one_operation
+from efdet_jax.kernels import library
 from efdet_jax.structures import Detections
 
 _INPUT = "images"
-_VERSION = "1.0.0"
+_VERSION = "1.3.0"
 """Of the StableHLO inside: jax2tf writes that of a month ago, which releases of
 TensorFlow, being older, do not read."""
+
+_TENSORFLOW = library.Compiler(
+    has_platforms=True, has_top_k=False, flattens_images=True
+)
+_TFLITE = library.Compiler(
+    has_platforms=False, has_top_k=False, flattens_images=False
+)
 
 
 def write_saved_model(
     program: Program, path: pathlib.Path, metadata: dict[str, Any]
 ) -> None:
     """Writes a folder whose default signature takes any number of images at once."""
-    module = _module(lowered(program, batch="b", platforms=PLATFORMS))
+    with library.set_aside(_TENSORFLOW):
+        module = _module(lowered(program, batch="b", platforms=PLATFORMS))
     shutil.rmtree(path, ignore_errors=True)
     _tensorflow().saved_model.save(module, str(path), signatures=module.detect)
     (path / METADATA).write_text(json.dumps(metadata, indent=2) + "\n")
@@ -45,7 +53,7 @@ def write_tflite(
 
     That is where TFLite's own tools put what belongs to a model, too.
     """
-    with as_one_operation():
+    with library.set_aside(_TFLITE):
         module = _module(lowered(program, batch="1", platforms=["cpu"]))
     converter = _tensorflow().lite.TFLiteConverter.from_concrete_functions(
         [module.detect.get_concrete_function()], module
@@ -63,8 +71,9 @@ def load_tflite(path: pathlib.Path) -> Detect:
 
 def _module(exported: export.Exported) -> Any:
     """Returns a `tf.Module` whose function `detect` is a program in StableHLO."""
-    # MLIR and TensorFlow take seconds to load.
+    # These load MLIR and TensorFlow: seconds.
     from jax.extend.mlir.dialects.stablehlo import serialize_portable_artifact_str
+    from tensorflow.compiler.tf2xla.python import xla
 
     tf = _tensorflow()
     images, *outputs = (
@@ -83,7 +92,7 @@ def _module(exported: export.Exported) -> Any:
     }
 
     def detect(images: Any) -> dict[str, Any]:
-        found = tf.raw_ops.XlaCallModule(args=[images], **program)
+        found = xla.call_module([images], **program)
         # In the order of the keys, as JAX flattens a dict.
         return dict(zip(sorted(Detections._fields), found, strict=True))
 

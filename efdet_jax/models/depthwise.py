@@ -7,10 +7,7 @@ is then one variadic reduction: every tap in one pass over the input, instead of
 and a compiled loop per tap. Elsewhere, XLA's own convolution is used.
 """
 
-import contextlib
-import contextvars
 import functools
-from collections.abc import Iterator
 
 import jax
 from jax import lax
@@ -24,22 +21,6 @@ from efdet_jax.models.windows import Image, Resized, spread_windows, windows
 
 Kernel = Float[Array, "k k c"]
 
-_is_one_operation = contextvars.ContextVar("_is_one_operation", default=False)
-
-
-@contextlib.contextmanager
-def as_one_operation() -> Iterator[None]:
-    """Leaves every convolution one operation in what is traced meanwhile.
-
-    For compilers other than XLA, which know it as such. The kernels go first: set them
-    aside as well.
-    """
-    token = _is_one_operation.set(True)
-    try:
-        yield
-    finally:
-        _is_one_operation.reset(token)
-
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def depthwise_conv(x: Image, kernel: Kernel, stride: int, padding: str) -> Resized:
@@ -51,7 +32,7 @@ def depthwise_conv(x: Image, kernel: Kernel, stride: int, padding: str) -> Resiz
         size, placement = placed(x, len(kernel), stride, padding)
         no_bias = jnp.zeros(x.shape[3])
         return kernels.convolve(x, kernel, no_bias, size, placement, activation="none")
-    if _is_one_operation.get():
+    if not library.compiler().has_platforms:
         return _native(x, kernel, stride=stride, padding=padding)
     return lax.platform_dependent(
         x,

@@ -17,7 +17,8 @@ PAGE = pathlib.Path(__file__).parents[2] / "docs" / "export.md"
 PLACING, *PROGRAMS = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
 OURS = """
 import sys
-print({name.split(".")[0] for name in sys.modules} & {"efdet_jax", "flax", "tensorflow"})
+heavy = {"efdet_jax", "flax", "tensorflow"}
+print({name.split(".")[0] for name in sys.modules} & heavy)
 """
 
 
