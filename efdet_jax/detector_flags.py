@@ -108,9 +108,11 @@ def opened(options: flags.FlagValues) -> "OpenedModel":
     Raises:
       UsageError: in one line what is wrong, and what to do.
     """
-    from efdet_jax.inference.loading import open_model, with_settings
+    from efdet_jax.inference.detector import set_detection
+    from efdet_jax.inference.loading import open_model
 
     path = origin(options)
     config, labels = config_and_labels(options)
     model = open_model(path, config=config, labels=labels)
-    return with_settings(model, settings(options))
+    set_detection(model.config, **settings(options))
+    return model

@@ -1,3 +1,4 @@
+import json
 import os
 import pathlib
 import subprocess
@@ -8,6 +9,7 @@ import pytest
 import tiny
 
 from efdet_jax import assemble
+from efdet_jax.config import from_json
 from efdet_jax.data.labels import LabelMap
 from efdet_jax.models.initial import initial_variables
 from efdet_jax.weights.opening import open_weights
@@ -54,6 +56,10 @@ def test_a_converted_file_holds_the_same_weights_and_classes(source, tmp_path):
     before, after = open_weights(source), open_weights(out)
     assert after.labels == LABELS
     np.testing.assert_equal(dict(after.arrays), dict(before.arrays))
+    config = from_json(json.loads(after.config))
+    expected = tiny.get_config()
+    expected.model.num_classes = LABELS.num_classes
+    assert config.to_dict() == expected.to_dict()
 
 
 @pytest.mark.slow

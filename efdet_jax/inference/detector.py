@@ -19,10 +19,11 @@ from efdet_jax.data.labels import LabelMap
 from efdet_jax.data.transforms import Colour
 from efdet_jax.errors import UsageError
 from efdet_jax.exporting.bundle import is_bundle, read_bundle
-from efdet_jax.inference.loading import OpenedModel, open_model, with_settings
+from efdet_jax.inference.loading import OpenedModel, open_model
 from efdet_jax.pictures import SHOWN_SCORE
 from efdet_jax.predicting import compiled
 from efdet_jax.structures import Detections, Tree
+from efdet_jax.validation import validate
 
 Infer = Callable[[UInt8[np.ndarray, "b h w 3"]], Detections]
 """Images as the network's input → what is found, in its pixels."""
@@ -171,8 +172,28 @@ def load(
             path, batch_size=batch_size, score_threshold=score_threshold
         )
     opened = open_model(path, config=config, labels=labels)
-    opened = with_settings(opened, settings)
+    set_detection(opened.config, **settings)
     return detector_of(opened, batch_size=batch_size)
+
+
+def set_detection(config: ConfigDict, **settings: Any) -> None:
+    """Changes what a config says of detections.
+
+    Args:
+      config: of a detector.
+      **settings: keys of `config.postprocess`.
+
+    Raises:
+      UsageError: there is no such key, or its value cannot be.
+    """
+    for key, value in settings.items():
+        if key not in config.postprocess:
+            raise UsageError(
+                f"{key}={value} is no setting of detection: use one of "
+                f"{', '.join(config.postprocess)}"
+            )
+        config.postprocess[key] = value
+    validate(config)
 
 
 def detector_of(opened: OpenedModel, *, batch_size: int) -> LoadedDetector:

@@ -2,8 +2,8 @@
 
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
@@ -73,28 +73,6 @@ def open_model(
             "without: use the experiment that the weights are of"
         )
     return OpenedModel(config, label_map, assembly, variables)
-
-
-def with_settings(opened: OpenedModel, settings: Mapping[str, Any]) -> OpenedModel:
-    """Returns a network that detects otherwise than its config says.
-
-    Args:
-      opened: the network.
-      settings: keys of `config.postprocess` with their values.
-
-    Raises:
-      UsageError: there is no such key, or a value is outside of its range.
-    """
-    config = opened.config.copy_and_resolve_references()
-    for key, value in settings.items():
-        if key not in config.postprocess:
-            raise UsageError(
-                f"{key}={value} is no setting of detection: use one of "
-                f"{', '.join(config.postprocess)}"
-            )
-        config.postprocess[key] = value
-    validate(config)
-    return opened._replace(config=config)
 
 
 def in_float32(opened: OpenedModel) -> OpenedModel:

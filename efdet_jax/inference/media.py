@@ -14,6 +14,10 @@ from jaxtyping import UInt8
 from efdet_jax.data.files import decode_image
 from efdet_jax.errors import UsageError
 
+# OpenCV reads this when it first meets a video. FFmpeg would print what it thinks of a
+# damaged one, which is said here in one line.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
 VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
 PHOTOS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """How the names of files end that are looked for in a folder."""
@@ -121,8 +125,6 @@ def opened_video(path: pathlib.Path) -> Iterator[Video]:
     Raises:
       UsageError: it has no frame that can be decoded.
     """
-    # FFmpeg would print what it thinks of a damaged file.
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     capture = cv2.VideoCapture(str(path))
     try:
         is_read, first = capture.read()

@@ -6,16 +6,14 @@ from ml_collections import ConfigDict
 
 from efdet_jax.config import get_config
 from efdet_jax.errors import UsageError
-from efdet_jax.models.detector import abstract_variables, create
 from efdet_jax.recipes import (
     EFFDET_MODELS,
     MODELS,
     get_effdet_config,
     get_lite_config,
 )
-from efdet_jax.weights.filling import fill
 from efdet_jax.weights.names.families import guesses
-from efdet_jax.weights.opening import Weights, num_predicted
+from efdet_jax.weights.opening import Weights, layout_of
 
 
 def published_config(weights: Weights) -> ConfigDict:
@@ -25,9 +23,11 @@ def published_config(weights: Weights) -> ConfigDict:
       UsageError: they have those of none, or of several that differ in more than
         shapes: D6 and D7 do in the size of their images and anchors.
     """
-    known = _configs(weights)
-    if len(known) > 1:
-        known = {name: c for name, c in known.items() if _fits(weights, c)}
+    known = {
+        name: config
+        for name, config in _configs(weights).items()
+        if config.model.conv_bias == _has_biases(weights, config)
+    }
     if len(known) != 1:
         several = f"suits {' and '.join(known)}" if known else "does not say its sizes"
         raise UsageError(
@@ -77,13 +77,7 @@ _MAKERS: Mapping[str, Callable[[str], _Makers]] = {
 """
 
 
-def _fits(weights: Weights, config: ConfigDict) -> bool:
-    """Says whether weights fill every variable of a config and nothing is left."""
-    section = config.model.copy_and_resolve_references()
-    section.num_classes = num_predicted(weights, config)
-    shapes = abstract_variables(create(section), tuple(config.image_size))
-    try:
-        fill(weights, shapes, None, config)
-    except UsageError:
-        return False
-    return True
+def _has_biases(weights: Weights, config: ConfigDict) -> bool:
+    """Says whether weights have biases in front of a norm, which add nothing to it."""
+    names = weights.family.names("class_head/conv_0/pointwise/bias", layout_of(config))
+    return weights.arrays.keys() >= set(names)

@@ -7,8 +7,9 @@ import sys
 import cv2
 import numpy as np
 import pytest
+import tiny
 import tiny_run
-from measures.lite import CAT, CATS
+from measures.lite import CAT, CATS, experiment
 
 import efdet_jax
 from efdet_jax import mesh as meshes
@@ -17,7 +18,7 @@ from efdet_jax.data.labels import LabelMap
 from efdet_jax.data.shapes import Shapes
 from efdet_jax.errors import UsageError
 from efdet_jax.evaluate import make_evaluator
-from efdet_jax.inference.detector import LoadedDetector
+from efdet_jax.inference.detector import LoadedDetector, detector_of, set_detection
 from efdet_jax.inference.loading import open_model
 from efdet_jax.results import coco_results
 from efdet_jax.structures import Detections
@@ -49,6 +50,7 @@ def source():
     )
 
 
+@pytest.mark.slow
 def test_it_finds_what_evaluation_finds(workdir, source):
     opened = open_model(str(workdir), config=None, labels=None)
     threshold = opened.config.postprocess.score_threshold
@@ -83,12 +85,15 @@ def test_it_finds_what_evaluation_finds(workdir, source):
 
 
 @pytest.mark.slow
-def test_lite0_finds_the_four_cats_that_tflite_finds(shared):
-    detector = efdet_jax.load(
-        str(shared / "data/lite0/efficientdet_lite0_int8.tflite"), score_threshold=0.2
-    )
+def test_lite0_opens_as_its_experiment_and_finds_the_four_cats_that_tflite_finds(
+    shared,
+):
+    path = shared / "data/lite0/efficientdet_lite0_int8.tflite"
+    opened = open_model(str(path), config=None, labels=None)
+    assert opened.config.to_dict() == experiment().to_dict()
+    set_detection(opened.config, score_threshold=0.2)
     image = cv2.imread(str(shared / "data/photos/cats_and_dogs.jpg"))[:, :, ::-1]
-    found = detector(image)
+    found = detector_of(opened, batch_size=1)(image)
     boxes, scores = (np.array(x, np.float32) for x in zip(*CATS, strict=True))
     assert found.names == ("cat",) * 4
     assert found.classes.tolist() == [CAT] * 4
@@ -154,9 +159,8 @@ def test_batches_have_one_size_and_results_the_order_of_the_images():
     sizes = [(10, 20), (30, 15), (40, 40), (7, 9), (64, 64)]
     found = list(detector.detect(image(*size) for size in sizes))
     assert [call.shape for call in calls] == [(2, 64, 64, 3)] * 3
-    assert [np.maximum(*f.boxes[0].reshape(2, 2)).tolist() for f in found] == [
-        [h, w] for h, w in sizes
-    ]
+    corners = [each.boxes[0, 2:] for each in found]
+    np.testing.assert_allclose(corners, sizes, rtol=1e-6)
 
 
 def test_no_more_than_two_batches_are_read_ahead():
@@ -195,16 +199,9 @@ def test_what_is_no_image_is_refused(wrong):
         ({"nms": "hard"}, "nms=hard is no setting .*max_detections"),
     ],
 )
-def test_a_setting_that_cannot_be_is_refused(workdir, setting, message):
+def test_a_setting_that_cannot_be_is_refused(setting, message):
     with pytest.raises(UsageError, match=message):
-        efdet_jax.load(str(workdir), **setting)
-
-
-def test_settings_decide_what_is_found(workdir, source):
-    few = efdet_jax.load(str(workdir), max_detections=3, score_threshold=0.0)
-    assert len(few(source.image(0)).scores) == 3
-    none = efdet_jax.load(str(workdir), score_threshold=1.0)
-    assert len(none(source.image(0)).scores) == 0
+        set_detection(tiny.get_config(), **setting)
 
 
 def test_importing_the_package_loads_neither_jax_nor_numpy():
