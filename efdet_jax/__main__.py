@@ -20,6 +20,7 @@ VERBS = {
     "train": "efdet_jax.main",
     "eval": "efdet_jax.eval",
     "predict": "efdet_jax.predict",
+    "export": "efdet_jax.export",
     "report": "efdet_jax.report.__main__",
     "serve": "efdet_jax.serve",
     "sweep": "efdet_jax.sweep.__main__",

@@ -56,12 +56,17 @@ class NotSaved(Exception):
     """A checkpoint could not be written; those before it are as they were."""
 
 
+class Mismatch(Exception):
+    """An exported detector finds something else than the model that it was made of."""
+
+
 EXIT_CODES: dict[type[Exception], int] = {
     UsageError: 2,
     Diverged: 1,
     OutOfMemory: 3,
     NotSaved: 4,
     NotEvaluated: 5,
+    Mismatch: 6,
     Interrupted: 42,
     InputStopped: 42,
     HostLost: 42,

@@ -87,6 +87,10 @@ def top(
     """Returns the `count` highest in descending order, and where they stand."""
     if library.are_usable(values):
         return selection.top(values, count)
+    if not library.compiler().has_top_k:
+        places = jax.lax.broadcasted_iota(jnp.int32, values.shape, 1)
+        best, places = jax.lax.sort((-values, places), num_keys=1)
+        return -best[:, :count], places[:, :count]
     best, places = jax.lax.top_k(values, count)
     return best, places
 
@@ -125,10 +129,12 @@ def top_pairs(logits: Float[Array, "b a k"], count: int) -> Candidates:
     _, rows = top(jnp.max(logits, axis=-1), min(count, num_anchors))
     rows = jnp.sort(rows, axis=-1)
     pairs = jnp.take_along_axis(logits, rows[..., None], axis=1)
-    pairs = pairs.reshape(len(pairs), -1)
+    pairs = pairs.reshape(pairs.shape[0], -1)
     best, flat = top(pairs, min(count, pairs.shape[1]))
-    rows = jnp.take_along_axis(rows, flat // num_classes, axis=1)
-    return best, rows, flat % num_classes
+    # Nothing is negative: plain division, which every compiler knows.
+    places = jax.lax.div(flat, jnp.full_like(flat, num_classes))
+    rows = jnp.take_along_axis(rows, places, axis=1)
+    return best, rows, flat - places * num_classes
 
 
 CANDIDATES: Mapping[str, Callable[[Float[Array, "b a k"], int], Candidates]] = {
@@ -192,11 +198,10 @@ def suppress(
       Rows of `boxes`, best first, and the scores with which they were kept; n, one past
       the last row, and 0 where nothing is left to keep.
     """
-    num_images, num_boxes = scores.shape
+    num_boxes = scores.shape[1]
     ids = jnp.arange(num_boxes)[None, :]
 
-    def keep_one(step, carry):
-        left, rows, kept = carry
+    def keep_one(left, _):
         score = jnp.max(left, axis=1, keepdims=True)
         # Two plain reductions: XLA's argmax is not vectorised on CPU.
         row = jnp.min(jnp.where(left == score, ids, num_boxes), axis=1, keepdims=True)
@@ -206,11 +211,8 @@ def suppress(
         left = jnp.where(is_rival, left * factor, left)
         left = jnp.where(ids == row, 0.0, left)
         is_kept = score > score_threshold
-        rows = rows.at[:, step].set(jnp.where(is_kept, row, num_boxes)[:, 0])
-        kept = kept.at[:, step].set(jnp.where(is_kept, score, 0.0)[:, 0])
-        return left, rows, kept
+        rows = jnp.where(is_kept, row, num_boxes)[:, 0]
+        return left, (rows, jnp.where(is_kept, score, 0.0)[:, 0])
 
-    rows = jnp.zeros((num_images, max_detections), jnp.int32)
-    kept = jnp.zeros((num_images, max_detections), scores.dtype)
-    start = (scores, rows, kept)
-    return jax.lax.fori_loop(0, max_detections, keep_one, start)[1:]
+    _, (rows, kept) = jax.lax.scan(keep_one, scores, length=max_detections)
+    return rows.T, kept.T

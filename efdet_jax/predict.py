@@ -11,19 +11,17 @@ stored pixels. Small images are enlarged in the copies, not in the boxes.
 """
 
 import json
-import logging
 import pathlib
 import sys
 from typing import TYPE_CHECKING
 
 from absl import flags
 
-from efdet_jax import caches, command, mesh
+from efdet_jax import caches, command, detector_flags, mesh
 from efdet_jax.errors import UsageError
 from efdet_jax.journal import prepare_workdir
 from efdet_jax.memory import keep_memory
 from efdet_jax.pictures import SHOWN_SCORE
-from efdet_jax.postprocess import METHODS
 from efdet_jax.replacing import replace_text
 
 if TYPE_CHECKING:
@@ -37,22 +35,17 @@ def main(argv: list[str]) -> int:
     options = command.new_options(
         argv, config="Experiment that the weights are of, where they do not say it."
     )
-    _define_files(options)
-    _define_detection(options)
+    detector_flags.define(
+        options,
+        origin="Workdir, file of weights, or StableHLO bundle.",
+        score_threshold=SHOWN_SCORE,
+    )
+    _define_own(options)
     return command.run(_predict, argv, options, about=__doc__)
 
 
-def _define_files(options: flags.FlagValues) -> None:
-    flags.DEFINE_string(
-        "from", None, "Workdir, or file of weights.", flag_values=options
-    )
+def _define_own(options: flags.FlagValues) -> None:
     flags.DEFINE_string("out", "predictions", "Folder to write.", flag_values=options)
-    flags.DEFINE_string(
-        "labels",
-        None,
-        "Text file with the name of a class on each line, where weights say none.",
-        flag_values=options,
-    )
     flags.DEFINE_enum(
         "device",
         None,
@@ -69,41 +62,8 @@ def _define_files(options: flags.FlagValues) -> None:
     )
 
 
-def _define_detection(options: flags.FlagValues) -> None:
-    flags.DEFINE_float(
-        "score_threshold",
-        SHOWN_SCORE,
-        "What scores above it is found.",
-        lower_bound=0.0,
-        upper_bound=1.0,
-        flag_values=options,
-    )
-    flags.DEFINE_enum(
-        "method",
-        None,
-        list(METHODS),
-        "How boxes suppress those that they overlap. Default: the config's.",
-        flag_values=options,
-    )
-    flags.DEFINE_bool(
-        "per_class",
-        None,
-        "Only boxes of one class suppress each other. Default: the config's.",
-        flag_values=options,
-    )
-    flags.DEFINE_integer(
-        "max_detections",
-        None,
-        "Most boxes of an image. Default: the config's.",
-        lower_bound=1,
-        flag_values=options,
-    )
-
-
 def _predict(words: list[str], options: flags.FlagValues) -> int:
-    origin = options["from"].value
-    if not origin:
-        raise UsageError("--from is missing: name a workdir, or a file of weights")
+    origin = detector_flags.origin(options)
     if not words:
         raise UsageError("no photo is named: name photos, videos or folders")
     # These load what computes: seconds.
@@ -130,16 +90,8 @@ def _predict(words: list[str], options: flags.FlagValues) -> int:
 
 def _detector(origin: str, options: flags.FlagValues) -> "LoadedDetector":
     from efdet_jax.inference.detector import load
-    from efdet_jax.inference.loading import read_names
 
-    config = None
-    if command.has_config(options):
-        config = command.experiment([], options)
-    labels = read_names(options.labels) if options.labels else None
-    keys = ("score_threshold", "method", "per_class", "max_detections")
-    given = {key: options[key].value for key in keys}
-    logging.basicConfig(format="%(message)s")
-    logging.getLogger("efdet_jax").setLevel(logging.INFO)
+    config, labels = detector_flags.config_and_labels(options)
     if options.device:
         mesh.choose_platform(options.device)
     caches.keep_compiled_programs()
@@ -148,7 +100,7 @@ def _detector(origin: str, options: flags.FlagValues) -> "LoadedDetector":
         config=config,
         labels=labels,
         batch_size=options.batch_size,
-        **{key: value for key, value in given.items() if value is not None},
+        **detector_flags.settings(options),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax import numpy as jnp
 from jaxtyping import Array, Float, Int, UInt8
 from ml_collections import ConfigDict
 
@@ -17,6 +18,7 @@ from efdet_jax.data import transforms
 from efdet_jax.data.labels import LabelMap
 from efdet_jax.data.transforms import Colour
 from efdet_jax.errors import UsageError
+from efdet_jax.exporting.bundle import is_bundle, read_bundle
 from efdet_jax.inference.loading import OpenedModel, open_model
 from efdet_jax.pictures import SHOWN_SCORE
 from efdet_jax.predicting import compiled
@@ -146,10 +148,12 @@ def load(
     score_threshold: float = SHOWN_SCORE,
     **settings: Any,
 ) -> LoadedDetector:
-    """Returns the detector of a workdir or of a file of weights.
+    """Returns the detector of a workdir, of a file of weights or of a bundle.
 
     Args:
-      path: a workdir, of which the newest checkpoint counts, or a file of weights.
+      path: a workdir, of which the newest checkpoint counts; a file of weights; or a
+        StableHLO bundle of `efdet_jax.export`, of which only the score threshold can
+        be changed.
       config: of the experiment that the weights are of, where they do not say it.
       labels: a name for each output of the network, where they do not say them.
       batch_size: images that are computed together; rounded up to a multiple of the
@@ -161,8 +165,14 @@ def load(
     Raises:
       UsageError: one of these is wrong: in one line what, and what to do.
     """
+    settings = {"score_threshold": score_threshold} | settings
+    if is_bundle(path):
+        _check_bundle_takes(path, config=config, labels=labels, **settings)
+        return detector_of_bundle(
+            path, batch_size=batch_size, score_threshold=score_threshold
+        )
     opened = open_model(path, config=config, labels=labels)
-    set_detection(opened.config, score_threshold=score_threshold, **settings)
+    set_detection(opened.config, **settings)
     return detector_of(opened, batch_size=batch_size)
 
 
@@ -218,6 +228,48 @@ def detector_of(opened: OpenedModel, *, batch_size: int) -> LoadedDetector:
         pad_colour=pad_colour(config),
         infer=lambda image: step(variables, meshes.place_images(image, mesh)),
     )
+
+
+def detector_of_bundle(
+    path: str, *, batch_size: int, score_threshold: float
+) -> LoadedDetector:
+    """Returns the detector that `efdet_jax.export` wrote; its first call compiles.
+
+    Args:
+      path: of the StableHLO bundle.
+      batch_size: images that are computed together.
+      score_threshold: what scores above it is found; what scores less than the bundle's
+        own is not in it.
+
+    Raises:
+      UsageError: see `exporting.bundle.read_bundle`.
+    """
+    bundle = read_bundle(path)
+    about = bundle.metadata
+
+    def infer(image: UInt8[np.ndarray, "b h w 3"]) -> Detections:
+        found = Detections(**bundle.detect(image))
+        is_kept = found.scores > score_threshold
+        return found._replace(scores=jnp.where(is_kept, found.scores, 0.0))
+
+    return LoadedDetector(
+        labels=LabelMap.from_json(about["labels"]),
+        image_size=tuple(about["image_size"]),
+        batch_size=batch_size,
+        resize=about["placement"]["resize"],
+        pad_colour=tuple(about["placement"]["pad_colour"]),
+        infer=infer,
+    )
+
+
+def _check_bundle_takes(path: str, *, score_threshold: float, **given: Any) -> None:
+    """Checks that nothing is to be changed which an exported program has in it."""
+    for key, value in given.items():
+        if value is not None:
+            raise UsageError(
+                f"{key}={value} cannot be changed in {path}, which was exported with "
+                "its own: leave it out, or export again"
+            )
 
 
 def _check_image(image: np.ndarray) -> None:

@@ -75,6 +75,14 @@ def open_model(
     return OpenedModel(config, label_map, assembly, variables)
 
 
+def in_float32(opened: OpenedModel) -> OpenedModel:
+    """Returns a network that computes in float32, whatever it was trained in."""
+    config = opened.config.copy_and_resolve_references()
+    config.model.dtype = "float32"
+    assembly = assemble.detector(config, opened.labels.num_classes)
+    return opened._replace(config=config, assembly=assembly)
+
+
 def read_names(path: str) -> tuple[str, ...]:
     """Returns the lines of a text file that are not empty: a class name each.
 

@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import jax
 import jaxlib
@@ -40,20 +41,42 @@ _TARGETS = (
 )
 
 
-_is_set_aside = contextvars.ContextVar("_is_set_aside", default=False)
+class Compiler(NamedTuple):
+    """What another compiler than XLA here makes of operations that it could know."""
+
+    has_platforms: bool
+    """Takes the branch of its platform; else depthwise convolutions are one operation
+    whatever the platform, which the compiler recognises."""
+    has_top_k: bool
+    """Else the highest values are found by sorting."""
+    flattens_images: bool
+    """Makes a matrix of an image's cells and back; else 1 x 1 convolutions are written
+    as such, and gates multiply images and not the kernels after them."""
+
+
+XLA = Compiler(has_platforms=True, has_top_k=True, flattens_images=True)
+
+_elsewhere: contextvars.ContextVar[Compiler | None] = contextvars.ContextVar(
+    "_elsewhere", default=None
+)
 
 
 @contextlib.contextmanager
-def set_aside() -> Iterator[None]:
-    """Leaves everything to XLA in what is traced meanwhile.
+def set_aside(compiler: Compiler = XLA) -> Iterator[None]:
+    """Leaves everything to a compiler in what is traced meanwhile.
 
     For programs that are to be counted, or to run elsewhere.
     """
-    token = _is_set_aside.set(True)
+    token = _elsewhere.set(compiler)
     try:
         yield
     finally:
-        _is_set_aside.reset(token)
+        _elsewhere.reset(token)
+
+
+def compiler() -> Compiler:
+    """Returns what compiles that which is traced now."""
+    return _elsewhere.get() or XLA
 
 
 def are_usable(*arrays: jax.Array) -> bool:
@@ -63,7 +86,7 @@ def are_usable(*arrays: jax.Array) -> bool:
     devices, but not these. Gradients can be taken of them once.
     """
     return (
-        not _is_set_aside.get()
+        _elsewhere.get() is None
         and all(array.dtype == jnp.float32 for array in arrays)
         and jax.default_backend() == "cpu"
         and jax.device_count() == 1

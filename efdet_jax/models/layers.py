@@ -13,6 +13,7 @@ from flax import linen as nn
 from jax import numpy as jnp
 from jaxtyping import Array, Float
 
+from efdet_jax.kernels import library
 from efdet_jax.models.activations import Activation
 from efdet_jax.models.convolution import full_conv
 from efdet_jax.models.depthwise import depthwise_conv
@@ -92,11 +93,14 @@ def pointwise_conv(
       kernel: in any dtype.
     """
     c, d = kernel.shape
+    if x.ndim == 4 and not library.compiler().flattens_images:
+        gated = x if gate is None else x * gate[:, None, None]
+        return full_conv(gated, kernel.astype(x.dtype)[None, None], 1, "same")
     if gate is None:
         y = _product(x.reshape(-1, c), kernel.astype(x.dtype))
     else:
         kernels = (gate[:, :, None] * kernel[None]).astype(x.dtype)
-        y = jax.vmap(_product)(x.reshape(len(x), -1, c), kernels)
+        y = jax.vmap(_product)(x.reshape(x.shape[0], -1, c), kernels)
     return y.reshape(*x.shape[:-1], d)
 
 

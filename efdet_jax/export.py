@@ -1,0 +1,88 @@
+"""A detector as a file for other programs, run again and compared with the model.
+
+python -m efdet_jax.export --from=WORKDIR_OR_WEIGHTS --out=DIR --formats=stablehlo,onnx
+
+Prints how far each file's detections are from the model's. Exit code 5 if they are
+further than rounding explains; such a file is removed.
+"""
+
+import sys
+
+from absl import flags
+
+from efdet_jax import caches, command, detector_flags
+from efdet_jax.errors import Mismatch, UsageError
+from efdet_jax.journal import prepare_workdir
+from efdet_jax.memory import keep_memory
+
+
+def main(argv: list[str]) -> int:
+    """Runs one command line; returns the exit code."""
+    options = command.new_options(
+        argv, config="Experiment that the weights are of, where they do not say it."
+    )
+    detector_flags.define(
+        options, origin="Workdir, or file of weights.", score_threshold=None
+    )
+    flags.DEFINE_string("out", "exported", "Folder to write.", flag_values=options)
+    flags.DEFINE_list(
+        "formats",
+        ["stablehlo"],
+        "Some of stablehlo, onnx, saved_model and tflite.",
+        flag_values=options,
+    )
+    flags.DEFINE_string(
+        "images",
+        None,
+        "Folder of photographs on which files are compared with the model. Default: "
+        "drawn scenes.",
+        flag_values=options,
+    )
+    return command.run(_export, argv, options, about=__doc__)
+
+
+def _export(words: list[str], options: flags.FlagValues) -> int:
+    if words:
+        raise UsageError(
+            f"command line: {words[0]} belongs to no flag: write --{words[0]}"
+        )
+    # These load JAX: seconds.
+    from efdet_jax.exporting import formats
+    from efdet_jax.exporting.comparing import TOLERANCE
+    from efdet_jax.exporting.exporting import export, table
+    from efdet_jax.exporting.metadata import metadata
+    from efdet_jax.exporting.program import program
+    from efdet_jax.exporting.samples import samples
+    from efdet_jax.inference.detector import detector_of
+    from efdet_jax.inference.loading import in_float32
+    from efdet_jax.pages.tables import markdown
+
+    chosen = formats.chosen(options.formats)
+    opened = in_float32(detector_flags.opened(options))
+    config = opened.config
+    images = samples(config, options.images)
+    out = prepare_workdir(options.out, flag="--out")
+    caches.keep_compiled_programs()
+    rows = export(
+        program(config, opened.assembly, opened.variables),
+        detector_of(opened, batch_size=1).infer,
+        images,
+        chosen,
+        out,
+        metadata=metadata(config, opened.labels),
+        score_threshold=config.postprocess.score_threshold,
+    )
+    sys.stdout.write(markdown(table(rows)))
+    wrong = [row.name for row in rows if not row.is_right]
+    if wrong:
+        raise Mismatch(
+            f"--formats={','.join(wrong)}: what was written finds something else than "
+            f"the model, by more than {TOLERANCE.boxes} pixels or {TOLERANCE.scores} "
+            "of a score, and was removed: write another format, and report it"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    keep_memory(sys.orig_argv)
+    sys.exit(main(sys.argv))

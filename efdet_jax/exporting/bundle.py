@@ -1,0 +1,105 @@
+"""Reading a StableHLO bundle, with JAX alone.
+
+A bundle is a zip file, so that a script without this package can read it in ten lines
+(`docs/export.md`). Nothing of it is executed but its StableHLO, and of that no call of
+what lies outside of it.
+"""
+
+import json
+import pathlib
+import re
+import zipfile
+import zlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+from jax import export
+
+from efdet_jax.errors import UsageError
+
+KIND, VERSION = "efdet_jax detector", 1
+FUNCTION, METADATA = "detector.stablehlo", "metadata.json"
+"""Names in the zip file."""
+
+_OWN_CALLS = {"Sharding", "shape_assertion", "stablehlo.dynamic_top_k", "mhlo.topk"}
+"""What JAX itself writes as calls, and XLA resolves before it compiles."""
+_DAMAGED = (
+    OSError,
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+class Bundle(NamedTuple):
+    """A detector read from a file."""
+
+    detect: Callable[[Any], dict[str, jax.Array]]
+    """uint8 images [b h w 3] of the network's size → `boxes` [b d 4] in pixels of them,
+    `scores` [b d] and `classes` [b d]; rows beyond the last have score 0."""
+    metadata: dict[str, Any]
+    """See `exporting.metadata`."""
+
+
+def is_bundle(path: str | pathlib.Path) -> bool:
+    """Says whether a file is a bundle, or was one; weights may be zip files as well."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return METADATA in archive.namelist()
+    except _DAMAGED:
+        return False
+
+
+def read_bundle(path: str | pathlib.Path) -> Bundle:
+    """Reads what `efdet_jax.export` wrote.
+
+    Raises:
+      UsageError: the file is none, or it is damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            metadata = json.loads(archive.read(METADATA))
+            serialized = archive.read(FUNCTION)
+        kind, version = metadata["kind"], metadata["version"]
+    except (*_DAMAGED, TypeError) as error:
+        raise UsageError(
+            f"{path}: is no StableHLO bundle, or a damaged one ({_line(error)}): "
+            "export it again with python -m efdet_jax.export"
+        ) from error
+    if (kind, version) != (KIND, VERSION):
+        raise UsageError(
+            f"{path}: is of kind {kind!r}, version {version!r}, and read here is "
+            f"{KIND!r}, version {VERSION}: export it again with this version"
+        )
+    return Bundle(jax.jit(_function(path, serialized).call), metadata)
+
+
+def _function(path: str | pathlib.Path, serialized: bytes) -> export.Exported:
+    """Returns the function that a bundle holds, found to call nothing foreign."""
+    try:
+        exported = export.deserialize(bytearray(serialized))
+        text = exported.mlir_module()
+    # Bytes of somebody else's may make the parser raise anything.
+    except Exception as error:
+        raise UsageError(
+            f"{path}: {FUNCTION} cannot be read by JAX {jax.__version__} "
+            f"({_line(error)}): export it again"
+        ) from error
+    # Any call is counted, also one that is written in a way not thought of here.
+    calls = re.findall(r"custom_call @([\w.]+)", text)
+    if text.count("custom_call") != len(calls) or not _OWN_CALLS.issuperset(calls):
+        foreign = sorted(set(calls) - _OWN_CALLS)
+        raise UsageError(
+            f"{path}: its program calls {', '.join(foreign) or 'what has no name'}, "
+            "which is not in the file: do not use this bundle"
+        )
+    return exported
+
+
+def _line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:120]

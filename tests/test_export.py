@@ -1,0 +1,91 @@
+import pytest
+import tiny_detector
+
+from efdet_jax import caches, export, load
+from efdet_jax.exporting import formats
+from efdet_jax.weights.saving import save
+
+LABELS = tiny_detector.LABELS
+
+
+@pytest.fixture
+def weights(tmp_path):
+    path = tmp_path / "weights"
+    save(path, tiny_detector.variables(), LABELS, tiny_detector.config())
+    return path
+
+
+@pytest.fixture
+def run(weights, tmp_path, monkeypatch, capsys):
+    """Runs the command; returns its exit code and what it has written."""
+    monkeypatch.setattr(caches, "keep_compiled_programs", lambda: None)
+
+    def run(*arguments):
+        given = ("export", f"--from={weights}", f"--out={tmp_path / 'out'}", *arguments)
+        code = export.main(list(given))
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.mark.slow
+def test_a_bundle_detects_what_the_weights_detect(run, weights, tmp_path):
+    code, table, errors = run()
+    assert (code, table.count("same")) == (0, 1), errors
+    (path,) = (tmp_path / "out").iterdir()
+    image = tiny_detector.images(1)[0][:40]
+    of_weights = load(str(weights), score_threshold=0.1)(image)
+    of_bundle = load(str(path), score_threshold=0.1)(image)
+    assert len(of_weights.boxes) > 1
+    assert of_bundle.names == of_weights.names
+    assert of_bundle.boxes == pytest.approx(of_weights.boxes, abs=1e-2)
+
+
+@pytest.mark.slow
+def test_flags_change_the_post_processing_of_what_is_written(run, tmp_path):
+    assert run("--max_detections=3", "--score_threshold=0.2")[0] == 0
+    (path,) = (tmp_path / "out").iterdir()
+    found = load(str(path), score_threshold=0.0)(tiny_detector.images(1)[0])
+    assert 0 < len(found.scores) <= 3
+    assert min(found.scores) > 0.2
+
+
+@pytest.mark.slow
+def test_a_file_that_finds_something_else_ends_with_5(run, tmp_path, monkeypatch):
+    right = formats.FORMATS["stablehlo"]
+
+    def load_shifted(path):
+        detect = right.load(path)
+
+        def shifted(images):
+            found = detect(images)
+            return found._replace(boxes=found.boxes + 1)
+
+        return shifted
+
+    wrong = {"stablehlo": right._replace(load=load_shifted)}
+    monkeypatch.setattr(formats, "FORMATS", wrong)
+    code, table, errors = run()
+    assert code == 5
+    assert "differs: removed" in table
+    assert "error: --formats=stablehlo: what was written" in errors
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        ("--formats=pdf", "--formats=pdf names pdf"),
+        ("--from=", "--from is missing"),
+        ("--images=nowhere", "--images=nowhere is no folder"),
+        ("--method=harsh", "should be one of"),
+        ("photo.jpg", "photo.jpg belongs to no flag"),
+    ],
+)
+def test_what_is_wrong_is_one_line_before_anything_is_written(
+    argument, said, run, tmp_path
+):
+    code, table, errors = run(argument)
+    assert (code, table) == (2, "")
+    assert said in errors.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
