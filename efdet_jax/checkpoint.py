@@ -341,9 +341,9 @@ def _readable(path: pathlib.Path) -> Iterator[None]:
     except Exception as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
         raise UsageError(
-            f"{path} cannot be read ({reason}), although it is sealed: it is of another "
-            "model or was changed by hand: bring one back from a copy, or use another "
-            "--workdir"
+            f"{path} cannot be read ({reason}), although it is sealed: it is of "
+            "another model or was changed by hand: bring one back from a copy, or use "
+            "another --workdir"
         ) from error
 
 

@@ -162,17 +162,20 @@ def _parse(argv: list[str], options: flags.FlagValues) -> list[str]:
     for argument in argv:
         key = argument.partition("=")[0]
         if _INNER.search(key):
-            raise UsageError(
-                f"{argument}: no key of a config begins with _; correct it"
-            )
+            raise UsageError(f"{argument}: no config key begins with _: correct it")
     try:
         return options(argv)[1:]
     except (AttributeError, KeyError) as error:
         raise UsageError(_unknown_key(argv, str(error))) from error
     # Literals that are nested without end are the last three.
     except (
-        *(flags.Error, IndexError, TypeError, ValueError),
-        *(SyntaxError, RecursionError, MemoryError),
+        flags.Error,
+        IndexError,
+        TypeError,
+        ValueError,
+        SyntaxError,
+        RecursionError,
+        MemoryError,
     ) as error:
         # An error inside of a config file comes with its traceback as text.
         message = " ".join(str(error).split("Error: ")[-1].split())

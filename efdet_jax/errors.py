@@ -7,7 +7,7 @@ _LONGEST = 1500
 
 
 def printable(text: str) -> str:
-    """Returns a text whose characters can all be shown, the others as Python writes them.
+    """Returns a text with what cannot be shown written as Python does in `ascii`.
 
     What comes from a file may end the line, clear the terminal, or be no Unicode.
     """

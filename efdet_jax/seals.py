@@ -42,8 +42,8 @@ def flaw(folder: pathlib.Path) -> str | None:
     """Returns what is wrong with a sealed folder, None if nothing is.
 
     A file that is missing, has another size or another SHA-256 than its seal says; or
-    a seal that is missing, cannot be read or names a file elsewhere; a pipe or a link to
-    a folder, of which no seal says anything. Files that came later are no flaw.
+    a seal that is missing, cannot be read or names a file elsewhere; a pipe or a link
+    to a folder, of which no seal says anything. Files that came later are no flaw.
     """
     try:
         for path in folder.rglob("*"):

@@ -10,14 +10,8 @@ from efdet_jax import command
 TINY = pathlib.Path(__file__).with_name("tiny.py")
 RUN = "__import__('pathlib').Path('ran').touch()"
 VALUES = (
-    *(
-        RUN,
-        f"({RUN},)",
-        f"[{RUN}]",
-        f"{{'a': {RUN}}}",
-        f"f'{{{RUN}}}'",
-        f"lambda: {RUN}",
-    ),
+    *(RUN, f"({RUN},)", f"[{RUN}]", f"{{'a': {RUN}}}", f"f'{{{RUN}}}'"),
+    *(f"lambda: {RUN}", f"(1, {RUN})"),
     *("open('/etc/passwd').read()", "().__class__.__base__.__subclasses__()"),
     *("9**9**9", "'a'*10**10", "(1,)*10**10", "1e999", "-1e999", "nan", "1j"),
     *("9" * 10**4, "0x" + "f" * 10**4, "1." + "9" * 10**4, "1_0", "0b1", "True"),

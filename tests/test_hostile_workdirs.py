@@ -1,6 +1,7 @@
 """Workdirs that somebody else may have written: nothing runs, nothing else changes."""
 
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -48,9 +49,7 @@ def put(path, content):
 
 
 ODD = {
-    **{
-        name: lambda path, c=content: put(path, c) for name, content in CONTENTS.items()
-    },
+    **{name: functools.partial(put, content=c) for name, c in CONTENTS.items()},
     "pipe": os.mkfifo,
     "folder": lambda path: path.mkdir(),
     "loop": lambda path: path.symlink_to(path.name),

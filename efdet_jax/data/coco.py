@@ -253,8 +253,8 @@ def _lookup(
         row = next(row for row, id_ in enumerate(ids) if not _is_in(id_, row_of))
         raise UsageError(
             f"{path}: annotation {_called(annotations[row], row)} is on {what} id"
-            f" {_shown(ids[row])}, which the file does not define; add the {what} or remove"
-            " the annotation"
+            f" {_shown(ids[row])}, which the file does not define; add the {what} or"
+            " remove the annotation"
         ) from None
 
 

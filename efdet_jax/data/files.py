@@ -14,7 +14,7 @@ from efdet_jax.errors import UsageError
 from efdet_jax.regular import read_regular
 
 MOST_PIXELS = 2**28
-"""Of an image, more than the 200 million of the largest phone camera; three bytes each."""
+"""Of an image; the largest phone cameras have 200 million. Each takes three bytes."""
 MOST_BYTES = 2**33
 """Of any file of a data set."""
 _MOST_SCANS = 100
@@ -142,8 +142,8 @@ def _check_jpeg(jpeg: bytes, name: str) -> None:
         )
     if (scans := jpeg.count(_JPEG_SCAN)) > _MOST_SCANS:
         raise UsageError(
-            f"{name}: is a JPEG of {scans} scans, more than {_MOST_SCANS}; save it again"
-            " or leave it out"
+            f"{name}: is a JPEG of {scans} scans, more than {_MOST_SCANS}; save it"
+            " again or leave it out"
         )
 
 

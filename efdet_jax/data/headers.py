@@ -131,7 +131,7 @@ class _Field(NamedTuple):
 
 
 def _tiff_fields(encoded: bytes) -> dict[int, _Field]:
-    """Returns the numbers of the first picture by tag; the first where one comes twice."""
+    """Returns the numbers of the first picture by tag; of two with one, the first."""
     order = "<" if encoded.startswith(b"II") else ">"
     (version,) = struct.unpack_from(f"{order}H", encoded, 2)
     # The one with 64 bits has wider counts and offsets.

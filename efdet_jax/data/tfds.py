@@ -22,6 +22,7 @@ from efdet_jax.structures import Annotations
 
 _CLASS_KEYS = {"type", "pythonClassName", "python_class_name"}
 _OWN_CLASSES = "tensorflow_datasets."
+"""Where the classes of features stand in features.json, and which are TFDS' own."""
 
 
 class Tfds:
@@ -202,9 +203,9 @@ def _check_classes(path: epath.Path) -> None:
                 class_ = value[key]
                 if isinstance(class_, str) and not class_.startswith(_OWN_CLASSES):
                     raise UsageError(
-                        f"{path}: names the Python class {class_!r}, which opening would"
-                        " import, and only TFDS' own are; prepare the data set with"
-                        " these"
+                        f"{path}: names the Python class {class_!r}, which opening"
+                        " would import, and only TFDS' own are; prepare the data set"
+                        " with these"
                     )
             waiting += value.values()
         elif isinstance(value, list):

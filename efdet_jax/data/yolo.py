@@ -170,8 +170,8 @@ def _read_yaml(path: epath.Path) -> _Layout:
     text = read_text(path)
     if len(text) > _MOST_TEXT:
         raise UsageError(
-            f"{path}: has more than {_MOST_TEXT:,} characters, too many for a description"
-            " of a data set; name another file"
+            f"{path}: has more than {_MOST_TEXT:,} characters, too many for a"
+            " description of a data set; name another file"
         )
     try:
         document = yaml.load(text, _PlainLoader)

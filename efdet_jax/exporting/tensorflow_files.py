@@ -23,9 +23,7 @@ TensorFlow, being older, do not read."""
 _TENSORFLOW = library.Compiler(
     has_platforms=True, has_top_k=False, flattens_images=True
 )
-_TFLITE = library.Compiler(
-    has_platforms=False, has_top_k=False, flattens_images=False
-)
+_TFLITE = library.Compiler(has_platforms=False, has_top_k=False, flattens_images=False)
 
 
 def write_saved_model(

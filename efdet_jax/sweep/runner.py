@@ -40,10 +40,10 @@ def enter(workdir: Path, trials: Sequence[Trial]) -> None:
     for row in rows:
         old = known.get(row["name"], row)
         for key in ("config", "overrides", "family", "point"):
-            if old.get(key) != row[key]:
+            if (was := old.get(key)) != row[key]:
                 raise UsageError(
                     f"--workdir={workdir} belongs to another sweep: its trial "
-                    f"{row['name']} has {key} {old.get(key)}, not {row[key]}: use another "
+                    f"{row['name']} has {key} {was}, not {row[key]}: use another "
                     "--workdir"
                 )
     workdir.mkdir(parents=True, exist_ok=True)

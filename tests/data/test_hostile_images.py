@@ -153,7 +153,7 @@ def test_a_jpeg_of_many_scans_is_refused():
     whole = SAMPLES["jpeg progressive"]
     last = whole[whole.rindex(b"\xff\xda") : -2]
     many = whole[:-2] + last * 1000 + whole[-2:]
-    with in_time(5), pytest.raises(UsageError, match="is a JPEG of 10.. scans"):
+    with in_time(5), pytest.raises(UsageError, match=r"is a JPEG of 10\d\d scans"):
         decode_image(many, name="test")
 
 

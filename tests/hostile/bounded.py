@@ -36,7 +36,7 @@ def bound_memory(more):
 
 
 def each_in_time(cases):
-    """Yields cases and says which one it is; what hangs in C is killed with the process."""
+    """Yields cases and says which; what hangs in C too is killed with the process."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     for case in cases:
         sys.stdout.write(f"{case}\n")
@@ -58,8 +58,7 @@ def fuzzed(program, folder, *arguments):
         [sys.executable, str(HERE / program), *map(str, arguments)],
         cwd=outside,
         env={"PATH": "/usr/bin:/bin", "TMPDIR": str(inside)} | path_of_package(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         errors="replace",
         check=False,

@@ -59,7 +59,7 @@ def unpacked(path: pathlib.Path, *, most: int) -> Iterator[pathlib.Path]:
         file = _Rationed(plain)
         file.left = _MOST_BETWEEN
         size = 0
-        with tarfile.open(fileobj=file, mode="r:") as archive:  # type: ignore[call-overload]
+        with tarfile.open(fileobj=file, mode="r:") as archive:
             for count, member in enumerate(archive):
                 name = pathlib.PurePosixPath(member.name)
                 if name.is_absolute() or ".." in name.parts:
