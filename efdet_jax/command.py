@@ -1,5 +1,6 @@
 """What every command line has: flags, --help, and one line for an error."""
 
+import os
 import pathlib
 import re
 import sys
@@ -11,6 +12,9 @@ from ml_collections import ConfigDict, config_flags
 
 from efdet_jax.errors import EXIT_CODES, UsageError
 from efdet_jax.validation import validate
+
+_INNER = re.compile(r"^--?config\b.*[.\[]_")
+"""A key that would reach into Python's objects behind the config."""
 
 
 def new_options(argv: list[str], *, config: str = "") -> flags.FlagValues:
@@ -78,7 +82,7 @@ def experiment(
             raise UsageError("--config is missing: name a file of experiments/")
         return default
     path = config_path(options)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UsageError(f"--config={path} does not exist: name a file of experiments/")
     validate(options.config)
     return options.config
@@ -102,11 +106,24 @@ def _parse(argv: list[str], options: flags.FlagValues) -> list[str]:
       UsageError: for a flag, a file or a config key that does not exist, or a value
         that is not of its key's type.
     """
+    for argument in argv:
+        key = argument.partition("=")[0]
+        if _INNER.search(key):
+            raise UsageError(f"{argument}: no config key begins with _: correct it")
     try:
         return options(argv)[1:]
     except (AttributeError, KeyError) as error:
         raise UsageError(_unknown_key(argv, str(error))) from error
-    except (flags.Error, TypeError, ValueError) as error:
+    # Literals that are nested without end are the last three.
+    except (
+        flags.Error,
+        IndexError,
+        TypeError,
+        ValueError,
+        SyntaxError,
+        RecursionError,
+        MemoryError,
+    ) as error:
         # An error inside of a config file comes with its traceback as text.
         message = " ".join(str(error).split("Error: ")[-1].split())
         raise UsageError(

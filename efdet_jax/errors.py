@@ -1,8 +1,29 @@
 """The exceptions that are shown to a person as one line, without a traceback."""
 
+_LONGEST = 1500
+"""Characters of a message; what a file says in it can be of any length."""
+
+
+def printable(text: str) -> str:
+    """Returns a text with what cannot be shown written as Python does in `ascii`.
+
+    What comes from a file may end the line, clear the terminal, or be no Unicode.
+    """
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
 
 class UsageError(Exception):
-    """A mistake in what the user gave: names the thing, the value and the remedy."""
+    """A mistake in what the user gave: names the thing, the value and the remedy.
+
+    Its text is one printable line. Of a long one the middle goes: the thing stands at
+    the beginning, the remedy at the end.
+    """
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        if len(text) > _LONGEST:
+            text = f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
+        return printable(text)
 
 
 class Diverged(Exception):

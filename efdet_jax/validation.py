@@ -135,6 +135,17 @@ def validate(config: ConfigDict) -> None:
     Raises:
       UsageError: naming key, value and remedy.
     """
+    try:
+        _check(config)
+    # A command line can give a tuple other things, and a section no keys.
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"the config has a section or a value of another form than it should "
+            f"({error}): --print_config of efdet_jax.main shows what they look like"
+        ) from error
+
+
+def _check(config: ConfigDict) -> None:
     _check_task(config)
     _check_scaling(config)
     _check_reference(config)
