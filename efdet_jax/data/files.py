@@ -1,30 +1,37 @@
 """Reading and decoding image files, for data sets that keep them as files or bytes."""
 
+import os
 import pathlib
-import struct
+import reprlib
 
 import cv2
 import numpy as np
 from etils import epath
 from jaxtyping import UInt8
 
+from efdet_jax.data.headers import stated_size, unturned
 from efdet_jax.errors import UsageError
+from efdet_jax.regular import read_regular
 
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+MOST_PIXELS = 2**28
+"""Of an image; the largest phone cameras have 200 million. Each takes three bytes."""
+MOST_BYTES = 2**33
+"""Of any file of a data set."""
+_MOST_SCANS = 100
+"""Of a JPEG. Each goes over all of its pixels, and takes ten bytes to write."""
 _JPEG_SIGNATURE = b"\xff\xd8"
 _JPEG_SCAN, _JPEG_END = b"\xff\xda", b"\xff\xd9"
-_JPEG_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-"""Markers of the header that states the size; the three left out mean other things."""
 
 
 def read_bytes(path: epath.Path) -> bytes:
     """Reads a file of a data set.
 
     Raises:
-      UsageError: It is missing or cannot be read.
+      UsageError: It is missing or cannot be read, is no regular file, or too large.
     """
     try:
-        return path.read_bytes()
+        is_remote = "://" in os.fspath(path)
+        return path.read_bytes() if is_remote else read_regular(path, most=MOST_BYTES)
     # A path may hold what no file system can: a zero byte is a ValueError.
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -64,7 +71,7 @@ def path_inside(folder: epath.Path, name: object, *, where: str) -> epath.Path:
       UsageError: it is no name, absolute, or has parts like "..".
     """
     if not isinstance(name, str) or not name.strip() or "\0" in name:
-        raise UsageError(f"{where}: {name!r} is no file name; correct it")
+        raise UsageError(f"{where}: {reprlib.repr(name)} is no file name; correct it")
     if not is_inside(name):
         raise UsageError(
             f"{where}: {name!r} leads out of the folder {folder}; name files relative"
@@ -86,30 +93,52 @@ def decode_image(encoded: bytes, *, name: str) -> UInt8[np.ndarray, "h w 3"]:
     rotation, and a decoder that obeys it moves the image away from under its boxes.
 
     Args:
-      encoded: The bytes of a JPEG, PNG or other format that OpenCV knows.
+      encoded: The bytes of a JPEG, PNG, BMP, GIF, TIFF or WebP.
       name: What to call the image in an error.
 
     Raises:
-      UsageError: The bytes are no image, or a part of one.
+      UsageError: The bytes are no image, or a part of one, or state a size that is too
+        large; then nothing has been decoded.
     """
-    # OpenCV would fill the rest of a JPEG with grey, and say nothing.
-    if encoded.startswith(_JPEG_SIGNATURE) and _is_cut(encoded):
-        raise UsageError(
-            f"{name}: is a JPEG without its end ({len(encoded)} bytes); copy the file"
-            " again or remove it from the data set"
-        )
+    size = image_size(encoded, name=name)
+    if encoded.startswith(_JPEG_SIGNATURE):
+        _check_jpeg(encoded, name)
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-    # It raises on no bytes and on too many pixels, and returns None on wrong ones.
+    # It raises on some wrong bytes and returns None on others.
     try:
-        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
+        image = cv2.imdecode(np.frombuffer(unturned(encoded), np.uint8), flags)
     except cv2.error:
         image = None
     if image is None:
+        raise _no_image(encoded, name)
+    if image.shape[:2] != size:
         raise UsageError(
-            f"{name}: is no image that can be decoded ({len(encoded)} bytes);"
-            " replace it or remove it from the data set"
+            f"{name}: states {size[0]} x {size[1]} pixels (height x width), but holds"
+            f" {image.shape[0]} x {image.shape[1]}; replace it or remove it from the"
+            " data set"
         )
     return image
+
+
+def _no_image(encoded: bytes, name: str) -> UsageError:
+    return UsageError(
+        f"{name}: is no image that can be decoded ({len(encoded)} bytes), which JPEG,"
+        " PNG, BMP, GIF, TIFF and WebP can; replace it or remove it from the data set"
+    )
+
+
+def _check_jpeg(jpeg: bytes, name: str) -> None:
+    # OpenCV would fill the rest with grey, and say nothing.
+    if _is_cut(jpeg):
+        raise UsageError(
+            f"{name}: is a JPEG without its end ({len(jpeg)} bytes); copy the file"
+            " again or remove it from the data set"
+        )
+    if (scans := jpeg.count(_JPEG_SCAN)) > _MOST_SCANS:
+        raise UsageError(
+            f"{name}: is a JPEG of {scans} scans, more than {_MOST_SCANS}; save it"
+            " again or remove it from the data set"
+        )
 
 
 def _is_cut(jpeg: bytes) -> bool:
@@ -128,22 +157,18 @@ def stated_side(number: float) -> int:
 def image_size(encoded: bytes, *, name: str) -> tuple[int, int]:
     """Finds the height and width of what `decode_image` would return.
 
-    JPEG and PNG state them in their first bytes, a hundred times faster to read than
-    the image; any other format is decoded.
+    They are read from the header, a hundred times faster than the image.
 
     Raises:
-      UsageError: The bytes are no image.
+      UsageError: The bytes are no image, or one of more than `MOST_PIXELS` pixels.
     """
-    if encoded.startswith(_PNG_SIGNATURE) and len(encoded) >= 24:
-        width, height = struct.unpack(">II", encoded[16:24])
-        return height, width
-    if encoded.startswith(_JPEG_SIGNATURE):
-        at = 2
-        while at + 9 <= len(encoded) and encoded[at] == 0xFF:
-            marker, length = struct.unpack(">BH", encoded[at + 1 : at + 4])
-            if marker in _JPEG_FRAMES:
-                height, width = struct.unpack(">HH", encoded[at + 5 : at + 9])
-                return height, width
-            at += 2 + length
-    height, width, _ = decode_image(encoded, name=name).shape
-    return height, width
+    size = stated_size(encoded)
+    if size is None:
+        raise _no_image(encoded, name)
+    height, width = size
+    if height * width > MOST_PIXELS:
+        raise UsageError(
+            f"{name}: states {height} x {width} pixels (height x width), more than the"
+            f" {MOST_PIXELS:,} that are decoded; cut it into smaller images"
+        )
+    return size
