@@ -11,7 +11,7 @@ from absl import flags
 
 from efdet_jax import command
 from efdet_jax.config import get_config
-from efdet_jax.errors import UsageError
+from efdet_jax.errors import UsageError, printable
 from efdet_jax.memory import keep_memory
 
 _SOME_FAULT = 1
@@ -55,16 +55,23 @@ def _check(words: list[str], options: flags.FlagValues) -> int:
     for spec in options.data or (config.data.train, config.data.val):
         source = open_spec(config, spec, name=f"--data={spec}")
         inspections.append(inspect(spec, source, config))
-        lines = "".join(f"  {line}\n" for line in summary(inspections[-1]))
+        told = map(printable, summary(inspections[-1]))
+        lines = "".join(f"  {line}\n" for line in told)
         sys.stdout.write(f"{spec}\n{lines}")
     shared = shared_images(inspections)
     if shared:
         sys.stdout.write(
             f"Look at: images in several of these data sets, {len(shared)} "
-            f"({'; '.join(shared[:3])}): a detector is judged on what it has seen.\n"
+            f"({printable('; '.join(shared[:3]))}): a detector is judged on what it "
+            "has seen.\n"
         )
-    told = [chapter for each in inspections for chapter in chapters(each)]
-    out.write_text(to_page("What is in the data", told, {}))
+    page = to_page(
+        "What is in the data",
+        [chapter for each in inspections for chapter in chapters(each)],
+        {},
+    )
+    # The name of a file can be no Unicode.
+    out.write_text(page, encoding="utf-8", errors="backslashreplace")
     sys.stdout.write(f"page  {out}\n")
     return 0 if all(each.is_sound for each in inspections) else _SOME_FAULT
 

@@ -4,6 +4,7 @@ import hashlib
 import logging
 import math
 import pathlib
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -80,7 +81,7 @@ def open_run(
         if_it_fails=config.checkpoint.if_it_fails,
     )
     progress = checkpoints.latest_progress()
-    before = LabelMap.from_json(progress["labels"]) if progress else labels
+    before = labels_of(progress, workdir) if progress else labels
     if before != labels:
         changed = next(
             (
@@ -102,6 +103,26 @@ def open_run(
         journal,
         checkpoints,
         progress is not None,
+    )
+
+
+def labels_of(progress: Mapping[str, Any], workdir: pathlib.Path) -> LabelMap:
+    """Returns the classes in what a checkpoint holds beside the state.
+
+    Raises:
+      UsageError: it is not what training writes there.
+    """
+    match progress:
+        case {
+            "labels": labels,
+            "batches": {"next": int(next_)},
+            "result": dict(),
+            "seconds": int() | float(),
+        } if next_ >= 0:
+            return LabelMap.from_json(labels, where=workdir)
+    raise UsageError(
+        f"--workdir={workdir} has a checkpoint that no training has written: bring one "
+        "back from a copy, or use another --workdir"
     )
 
 

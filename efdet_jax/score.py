@@ -13,7 +13,7 @@ from efdet_jax.data.labels import LabelMap, network_labels
 from efdet_jax.errors import UsageError
 from efdet_jax.journal import Journal
 from efdet_jax.lease import held
-from efdet_jax.run import first_result, initial_values, open_run
+from efdet_jax.run import first_result, initial_values, labels_of, open_run
 from efdet_jax.tasks import TASKS
 from efdet_jax.weights.opening import classes_of, open_weights
 
@@ -43,7 +43,7 @@ def _score(
             "weights with --config.init_from"
         )
     val_source = assemble.open_data(config, "val")
-    labels = _labels(config, latest, val_source.labels)
+    labels = _labels(config, workdir, latest, val_source.labels)
     run = open_run(config, workdir, labels, val_source, journal)
     result = first_result(config, run.assembly)
     if latest is not None:
@@ -71,10 +71,15 @@ def _score(
     return result
 
 
-def _labels(config: ConfigDict, latest: Restored | None, data: LabelMap) -> LabelMap:
+def _labels(
+    config: ConfigDict,
+    workdir: pathlib.Path,
+    latest: Restored | None,
+    data: LabelMap,
+) -> LabelMap:
     """Returns the network's classes, as whoever trained it has said."""
     if latest is not None:
-        return LabelMap.from_json(latest.progress["labels"])
+        return labels_of(latest.progress, workdir)
     if config.model.num_classes:
         return network_labels(data, config.model.num_classes)
     return classes_of(open_weights(config.init_from), config)

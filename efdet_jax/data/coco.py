@@ -3,6 +3,7 @@
 import gc
 import json
 import math
+import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from efdet_jax.data.files import (
     stated_side,
 )
 from efdet_jax.data.flaws import Flaw, is_box
-from efdet_jax.data.labels import LabelMap, contiguous
+from efdet_jax.data.labels import LabelMap, class_names, contiguous
 from efdet_jax.errors import UsageError
 from efdet_jax.structures import Annotations
 
@@ -116,18 +117,13 @@ class Coco:
 def _read(path: epath.Path, folder: epath.Path) -> tuple[LabelMap, _Columns]:
     document = _read_document(path)
     images, annotations, categories = (document[key] for key in _LISTS)
+    names = class_names(_values(categories, "name", "category", path), path)
     labels = contiguous(
-        dict(
-            zip(
-                _ids(categories, "category", path),
-                map(str, _values(categories, "name", "category", path)),
-                strict=True,
-            )
-        )
+        dict(zip(_ids(categories, "category", path), names, strict=True))
     )
     ids = _ids(images, "image", path)
     paths = [
-        path_inside(folder, name, where=f"{path}, image id {id_!r}")
+        path_inside(folder, name, where=f"{path}, image id {_shown(id_)}")
         for id_, name in zip(
             ids, _values(images, "file_name", "image", path), strict=True
         )
@@ -163,7 +159,7 @@ def _read(path: epath.Path, folder: epath.Path) -> tuple[LabelMap, _Columns]:
         flaws=tuple(
             Flaw(
                 f"{path}, annotation {_called(annotations[row], row)}",
-                f"bbox {annotations[row]['bbox']!r} is no box",
+                f"bbox {_shown(annotations[row]['bbox'])} is no box",
                 "left out",
             )
             for row in np.flatnonzero(~is_kept).tolist()
@@ -191,15 +187,20 @@ def _read_document(path: epath.Path) -> dict[str, Any]:
         for row, entry in enumerate(document[key]):
             if not isinstance(entry, dict):
                 raise UsageError(
-                    f"{path}: entry {row} of {key!r} is {str(entry)[:40]!r}, not an"
+                    f"{path}: entry {row} of {key!r} is {_shown(entry)}, not an"
                     " object with keys; is it a COCO detection file?"
                 )
     return document
 
 
+def _shown(value: object) -> str:
+    """Returns a value of the file for an error: it may be long, and deep."""
+    return reprlib.repr(value)
+
+
 def _called(entry: Mapping[str, Any], row: int) -> str:
     """Names an entry in an error: by its id, or by its place where it has none."""
-    return f"id {entry['id']!r}" if "id" in entry else f"number {row}"
+    return f"id {_shown(entry['id'])}" if "id" in entry else f"number {row}"
 
 
 def _values(
@@ -227,11 +228,13 @@ def _ids(
     for id_ in ids:
         if not isinstance(id_, int | str):
             raise UsageError(
-                f"{path}: {what} id {id_!r} is neither a whole number nor a word;"
+                f"{path}: {what} id {_shown(id_)} is neither a whole number nor a word;"
                 " correct it"
             )
         if id_ in known:
-            raise UsageError(f"{path}: {what} id {id_!r} occurs twice; make ids unique")
+            raise UsageError(
+                f"{path}: {what} id {_shown(id_)} occurs twice; make ids unique"
+            )
         known.add(id_)
     return ids
 
@@ -250,8 +253,8 @@ def _lookup(
         row = next(row for row, id_ in enumerate(ids) if not _is_in(id_, row_of))
         raise UsageError(
             f"{path}: annotation {_called(annotations[row], row)} is on {what} id"
-            f" {ids[row]!r}, which the file does not define; add the {what} or remove"
-            " the annotation"
+            f" {_shown(ids[row])}, which the file does not define; add the {what} or"
+            " remove the annotation"
         ) from None
 
 
@@ -268,7 +271,7 @@ def _boxes_xywh(
         if not isinstance(box, list) or len(box) != 4:
             raise UsageError(
                 f"{path}: annotation {_called(annotation, row)} has no bbox"
-                f" [x, y, width, height] but {box!r}; correct it"
+                f" [x, y, width, height] but {_shown(box)}; correct it"
             )
         values += box
     return _numbers(values).reshape(-1, 4)

@@ -1,7 +1,8 @@
 """Which classes there are: of a data set, of a network, and which is which."""
 
 import re
-from collections.abc import Mapping
+import reprlib
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 from efdet_jax.errors import UsageError
@@ -27,9 +28,47 @@ class LabelMap(NamedTuple):
         return {"ids": list(self.ids), "names": list(self.names)}
 
     @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """Returns the labels that `to_json` wrote."""
-        return cls(tuple(document["ids"]), tuple(document["names"]))
+    def from_json(cls, document: object, *, where: object) -> Self:
+        """Returns the labels that `to_json` wrote.
+
+        Args:
+          document: what it wrote, or anything else that JSON holds.
+          where: the file that it is from, for an error.
+
+        Raises:
+          UsageError: it is something else.
+        """
+        match document:
+            case {"ids": list(ids), "names": list(names)} if (
+                len(ids) == len(names)
+                and all(isinstance(id_, int | str) for id_ in ids)
+                and all(isinstance(name, str) for name in names)
+            ):
+                return cls(tuple(ids), tuple(names))
+        raise UsageError(
+            f"{where}: holds no ids and names of classes where they should be; bring it"
+            " back from a copy"
+        )
+
+
+def class_names(values: Sequence[object], where: object) -> tuple[str, ...]:
+    """Returns the names of a data set's classes as text.
+
+    Args:
+      values: words or numbers.
+      where: what holds them, for an error.
+
+    Raises:
+      UsageError: one is neither, or half a character, which JSON and YAML can spell
+        but nothing can write.
+    """
+    for value in values:
+        is_name = isinstance(value, str | int | float)
+        if not is_name or any("\ud800" <= c <= "\udfff" for c in str(value)):
+            raise UsageError(
+                f"{where}: {reprlib.repr(value)} is no name of a class; correct it"
+            )
+    return tuple(map(str, values))
 
 
 def contiguous(categories: Mapping[Any, str]) -> LabelMap:

@@ -3,19 +3,26 @@
 Neither opening nor reading one imports TensorFlow.
 """
 
+import json
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+from etils import epath
 from jaxtyping import UInt8
 from tensorflow_datasets.core import read_only_builder
+from tensorflow_datasets.core.utils import error_utils
 
-from efdet_jax.data.files import decode_image, image_size
+from efdet_jax.data.files import decode_image, image_size, read_bytes
 from efdet_jax.data.flaws import Flaw
 from efdet_jax.data.labels import COCO, contiguous
 from efdet_jax.data.whole import whole_image
 from efdet_jax.errors import UsageError
 from efdet_jax.structures import Annotations
+
+_CLASS_KEYS = {"type", "pythonClassName", "python_class_name"}
+_OWN_CLASSES = "tensorflow_datasets."
+"""Where the classes of features stand in features.json, and which are TFDS' own."""
 
 
 class Tfds:
@@ -156,12 +163,53 @@ def _records(builder: tfds.core.DatasetBuilder, name: str, split: str) -> Any:
 def _find(name: str) -> tfds.core.DatasetBuilder:
     # `tfds.builder` would run the data set's own code, which imports TensorFlow.
     try:
-        return read_only_builder.builder_from_files(name)
-    except ValueError as error:
+        with error_utils.reraise_with_context(ValueError):
+            folder = read_only_builder._find_builder_dir(name)
+    except ValueError:
+        folder = None
+    if folder is None:
         raise UsageError(
             f"tfds {name}: no such data set is prepared; run: {_build_command(name)}"
             " (TFDS_DATA_DIR names the folder if it is not ~/tensorflow_datasets)"
+        )
+    _check_classes(folder / "features.json")
+    try:
+        return read_only_builder.builder_from_directory(folder)
+    # Nobody lists what TFDS raises on files that it has not written.
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UsageError(
+            f"tfds {name}: {folder} is damaged ({reason}); prepare it again:"
+            f" {_build_command(name)}"
         ) from error
+
+
+def _check_classes(path: epath.Path) -> None:
+    """Checks that a description of features names classes of TFDS only.
+
+    TFDS imports whatever module is named there, and importing runs it.
+
+    Raises:
+      UsageError: It names others, or is no JSON.
+    """
+    try:
+        waiting = [json.loads(read_bytes(path))]
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: is not JSON ({error}); is it whole?") from error
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            for key in _CLASS_KEYS & value.keys():
+                class_ = value[key]
+                if isinstance(class_, str) and not class_.startswith(_OWN_CLASSES):
+                    raise UsageError(
+                        f"{path}: names the Python class {class_!r}, which opening"
+                        " would import, and only TFDS' own are; prepare the data set"
+                        " with these"
+                    )
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
 
 
 def _build_command(name: str) -> str:

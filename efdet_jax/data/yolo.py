@@ -1,5 +1,6 @@
 """YOLO folders, read in place: Ultralytics' data.yaml and darknet's obj.data."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -7,6 +8,7 @@ import numpy as np
 import yaml
 from etils import epath
 from jaxtyping import Float, Int, UInt8
+from yaml import composer
 
 from efdet_jax.data.files import (
     decode_image,
@@ -17,14 +19,30 @@ from efdet_jax.data.files import (
     read_text,
 )
 from efdet_jax.data.flaws import Flaw, is_box
-from efdet_jax.data.labels import LabelMap
+from efdet_jax.data.labels import LabelMap, class_names
 from efdet_jax.errors import UsageError
 from efdet_jax.structures import Annotations
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
+_MOST_TEXT = 2**20
+"""Characters of a data.yaml: ten thousand names of classes."""
 _NO_SHARE = 2.0
 """Coordinates beyond it are pixels, not shares of the image."""
+
+
+class _PlainLoader(yaml.BaseLoader):
+    """Reads lists, mappings and words; nothing else means anything, aliases least.
+
+    Of a list of lists of … that is written once and named ten times on each level, a
+    few lines make billions of entries.
+    """
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise composer.ComposerError(None, None, "aliases are not read", mark)
+        return super().compose_node(parent, index)
 
 
 class _Layout(NamedTuple):
@@ -79,7 +97,8 @@ class Yolo:
         ]
         self._records = records
         self._sizes: dict[int, tuple[int, int]] = {}
-        self.labels = LabelMap(tuple(range(len(layout.names))), layout.names)
+        names = class_names(layout.names, path)
+        self.labels = LabelMap(tuple(range(len(names))), names)
         self.flaws = tuple(flaw for record in records for flaw in record.flaws)
 
     def __len__(self) -> int:
@@ -148,38 +167,56 @@ def _find_description(data: epath.Path) -> epath.Path:
 
 
 def _read_yaml(path: epath.Path) -> _Layout:
+    text = read_text(path)
+    if len(text) > _MOST_TEXT:
+        raise UsageError(
+            f"{path}: has more than {_MOST_TEXT:,} characters, too many for a"
+            " description of a data set; name another file"
+        )
     try:
-        document = yaml.safe_load(read_text(path))
+        document = yaml.load(text, _PlainLoader)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise UsageError(
             f"{path}: is no YAML ({' '.join(str(error).split())}); correct it"
         ) from error
-    names = document.get("names") if isinstance(document, dict) else None
+    document = document if isinstance(document, dict) else {}
+    names = document.get("names")
     if isinstance(names, Mapping):
-        names = [names.get(i) for i in range(len(names))]
-    if not isinstance(names, list) or None in names:
+        names = [names.get(str(i)) for i in range(len(names))]
+    if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
         raise UsageError(
             f"{path}: has no names of the classes; give names as a list, or as a"
             " mapping from 0, 1, 2…"
         )
-    if document.get("nc", len(names)) != len(names):
+    count = document.get("nc", "")
+    if isinstance(count, str) and count not in ("", str(len(names))):
         raise UsageError(
-            f"{path}: nc is {document['nc']!r} but there are {len(names)} names;"
-            " correct one of them"
+            f"{path}: nc is {count} but there are {len(names)} names; correct one of"
+            " them"
         )
-    splits = {
-        split: [str(entry) for entry in (value if isinstance(value, list) else [value])]
-        for split, value in document.items()
-        if split in ("train", "val", "test") and value
-    }
     root = document.get("path")
     return _Layout(
         path.parent,
-        tuple(map(str, names)),
-        splits,
+        tuple(names),
+        {
+            split: _entries(document[split], f"{path}, {split}")
+            for split in ("train", "val", "test")
+            if document.get(split)
+        },
         # Written for another machine more often than not.
-        roots=(str(root), "") if isinstance(root, str) and is_inside(root) else ("",),
+        roots=(root, "") if isinstance(root, str) and is_inside(root) else ("",),
     )
+
+
+def _entries(value: object, where: str) -> list[str]:
+    """Returns the folders or lists of a split, which may be one or several."""
+    entries = value if isinstance(value, list) else [value]
+    if not all(isinstance(entry, str) for entry in entries):
+        raise UsageError(
+            f"{where}: is neither a folder of images, a .txt list of them, nor several"
+            " of these; correct it"
+        )
+    return entries
 
 
 def _read_obj_data(path: epath.Path) -> _Layout:
@@ -229,7 +266,7 @@ def _find_images(layout: _Layout, split: str, path: epath.Path) -> list[epath.Pa
     for entry in layout.splits[split]:
         place = _resolved(layout, entry, path)
         if place.is_dir():
-            found += sorted(_images_below(place, set()))
+            found += sorted(_images_below(place))
         elif place.suffix == ".txt" and place.is_file():
             lines = [line.strip() for line in read_text(place).splitlines()]
             found += [_resolved(layout, line, place) for line in lines if line]
@@ -241,16 +278,29 @@ def _find_images(layout: _Layout, split: str, path: epath.Path) -> list[epath.Pa
     return found
 
 
-def _images_below(folder: epath.Path, seen: set[epath.Path]) -> Iterator[epath.Path]:
+def _images_below(folder: epath.Path) -> Iterator[epath.Path]:
     """Yields the images of a folder and of those in it; a link may lead in a circle."""
-    if (where := folder.resolve()) in seen:
-        return
-    seen.add(where)
-    for path in folder.iterdir():
-        if path.suffix.lower() in IMAGE_SUFFIXES:
-            yield path
-        elif path.is_dir():
-            yield from _images_below(path, seen)
+    seen: set[object] = set()
+    waiting = [folder]
+    while waiting:
+        folder = waiting.pop()
+        if (where := _identity(folder)) in seen:
+            continue
+        seen.add(where)
+        for path in folder.iterdir():
+            if path.suffix.lower() in IMAGE_SUFFIXES:
+                yield path
+            elif path.is_dir():
+                waiting.append(path)
+
+
+def _identity(folder: epath.Path) -> object:
+    """Returns what a folder has in common with all links to it; nothing if remote."""
+    try:
+        found = os.stat(folder)
+    except OSError:
+        return os.fspath(folder)
+    return found.st_dev, found.st_ino
 
 
 def _read_labels(path: epath.Path, names: Sequence[str]) -> _Record:

@@ -17,6 +17,8 @@ from efdet_jax.pages.images import encode
 _COLOUR = "#0072B2"
 _MOST_CLASSES = 25
 """Bars of the most frequent ones; more cannot be read."""
+_MOST_LETTERS = 60
+"""Of the name of a class."""
 
 
 class Numbers(NamedTuple):
@@ -59,7 +61,9 @@ def draw(numbers: Numbers, names: Sequence[str]) -> str:
 
 def _bars(axes: Axes, counts: Int[np.ndarray, " k"], names: Sequence[str]) -> None:
     shown = np.argsort(-counts, kind="stable")[:_MOST_CLASSES][::-1]
-    axes.barh([names[i] for i in shown], counts[shown], color=_COLOUR)
+    # Between dollars, Matplotlib would read a formula.
+    labels = [names[i][:_MOST_LETTERS].replace("$", r"\$") for i in shown]
+    axes.barh(labels, counts[shown], color=_COLOUR)
     left_out = len(counts) - len(shown)
     more = f" (the {len(shown)} most frequent of {len(counts)})" if left_out else ""
     axes.set_xlabel(f"boxes of each class{more}")

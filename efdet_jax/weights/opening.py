@@ -16,7 +16,7 @@ from efdet_jax.models.efficientnet import FEATURE_LEVELS, stage_repeats
 from efdet_jax.models.resnet import STAGES
 from efdet_jax.structures import Tree
 from efdet_jax.weights import predictor
-from efdet_jax.weights.files.reading import read
+from efdet_jax.weights.files.reading import Stored, read
 from efdet_jax.weights.names.families import (
     OUR_CLASSIFIER,
     OURS,
@@ -58,17 +58,29 @@ def open_weights(path: str | pathlib.Path) -> Weights:
             f"{path}: has arrays such as {some}, which are of no model that is known "
             "here: give weights of EfficientDet, EfficientNet or ResNet"
         )
-    labels = None
-    if LABELS in stored.metadata:
-        labels = LabelMap.from_json(json.loads(stored.metadata[LABELS]))
-    return Weights(path, family, family.tidy(stored.arrays), labels)
+    return Weights(path, family, family.tidy(stored.arrays), _labels(stored, path))
+
+
+def _labels(stored: Stored, path: pathlib.Path) -> LabelMap | None:
+    """Returns the classes that a file says, None if it says none.
+
+    Raises:
+      UsageError: what it says are no classes.
+    """
+    if LABELS not in stored.metadata:
+        return None
+    try:
+        document = json.loads(stored.metadata[LABELS])
+    except (ValueError, RecursionError):
+        document = None
+    return LabelMap.from_json(document, where=path)
 
 
 def _open_workdir(path: pathlib.Path) -> Weights:
     latest = read_latest(path / "checkpoints")
     if latest is None:
         raise UsageError(f"{path}: has no checkpoint: train there first")
-    labels = LabelMap.from_json(latest.progress["labels"])
+    labels = LabelMap.from_json(latest.progress.get("labels"), where=path)
     arrays = flat_variables(latest.state["ema"])
     family = OUR_CLASSIFIER if OUR_CLASSIFIER.is_this(arrays) else OURS
     return Weights(path, family, arrays, labels)

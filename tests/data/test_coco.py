@@ -113,7 +113,7 @@ def test_a_pickled_source_gives_the_same(opened):
         ([image(1)], [{"id": 8, "category_id": 3}], {}, "id 8 has no 'image_id'"),
         ([image(1)], [box(1, [3])], {}, r"category id \[3\]"),
         ([image([1])], [], {}, r"image id \[1\] is neither"),
-        ([image(1)], [7], {}, "entry 0 of 'annotations' is '7'"),
+        ([image(1)], [7], {}, "entry 0 of 'annotations' is 7"),
         ([image(1, "/etc/passwd")], [], {}, "image id 1: '/etc/passwd' leads out"),
         ([image(1, "../a.png")], [], {}, "leads out of the folder"),
         ([image(1, "b/../../a.png")], [], {}, "leads out of the folder"),

@@ -31,7 +31,8 @@ def test_coco_is_what_its_own_files_say(shared):
 
 def test_labels_survive_json():
     labels = LabelMap((1, "n02084071"), ("cat", "Hund, groß"))
-    assert LabelMap.from_json(json.loads(json.dumps(labels.to_json()))) == labels
+    document = json.loads(json.dumps(labels.to_json()))
+    assert LabelMap.from_json(document, where="") == labels
 
 
 def test_a_network_of_no_stated_size_has_the_classes_of_the_data():

@@ -1,5 +1,6 @@
 import concurrent.futures
 import io
+import json
 import os
 import pickle
 import subprocess
@@ -233,3 +234,36 @@ def test_a_data_set_of_boxes_has_no_class_per_image(folder):
         TfdsClasses("voc_like", "train")
     with pytest.raises(UsageError, match="no split 'val'"):
         TfdsClasses("imagenet_like", "val")
+
+
+@pytest.mark.parametrize("key", ["pythonClassName", "type"])
+def test_a_class_that_a_data_set_names_is_not_imported(
+    folder, key, tmp_path, monkeypatch
+):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "evil.py").write_text("import os; os.mkdir('ran')")
+    monkeypatch.chdir(tmp_path)
+    features = folder / "voc_like" / "1.0.0" / "features.json"
+    whole = features.read_text()
+    document = json.loads(whole)
+    document["featuresDict"]["features"]["image"] = {key: "evil.Feature", "content": {}}
+    features.write_text(json.dumps(document))
+    try:
+        with pytest.raises(UsageError, match=r"class 'evil\.Feature', which opening"):
+            Tfds("voc_like", "train")
+    finally:
+        features.write_text(whole)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("content", ["", "[" * 10**5, "7", "{}", '{"a": 1}', "\x80"])
+def test_descriptions_of_features_that_are_none_are_refused(folder, content):
+    features = folder / "voc_like" / "1.0.0" / "features.json"
+    whole = features.read_text()
+    features.write_text(content)
+    try:
+        with pytest.raises(UsageError) as caught:
+            Tfds("voc_like", "train")
+    finally:
+        features.write_text(whole)
+    assert str(caught.value).isprintable()
