@@ -9,7 +9,12 @@ from typing import NamedTuple
 import numpy as np
 
 from efdet_jax.errors import UsageError
+from efdet_jax.regular import open_regular
 from efdet_jax.weights.files import archives, tf_checkpoint, torch_pickle
+
+LARGEST = 2**32
+"""Bytes of a file, or of all in an archive; D7x with its averages and momenta has
+0.9 GB."""
 
 
 class Stored(NamedTuple):
@@ -105,7 +110,7 @@ def _read_index(path: pathlib.Path) -> Stored:
 
 
 def _read_tar(path: pathlib.Path) -> Stored:
-    with archives.unpacked(path) as root:
+    with archives.unpacked(path, most=LARGEST) as root:
         if (root / "storages").is_file() and (root / "tensors").is_file():
             raise UsageError(
                 f"{path}: is of PyTorch before 0.1.10, which is not read: load it with"
@@ -183,13 +188,14 @@ def _has_index(prefix: pathlib.Path) -> bool:
 def _ends(path: pathlib.Path) -> tuple[bytes, bytes]:
     """Returns the first 512 and the last 8 bytes, as far as there are any."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path, most=LARGEST) as file:
             head = file.read(512)
             file.seek(max(0, file.seek(0, io.SEEK_END) - 8))
-            return head, file.read()
-    except OSError as error:
+            return head, file.read(8)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise UsageError(
-            f"{path}: cannot be read ({error.strerror}): give a weight file, or the"
+            f"{path}: cannot be read ({reason}): give a weight file, or the"
             " prefix or folder of a TensorFlow checkpoint"
         ) from error
 

@@ -10,13 +10,16 @@ import numpy as np
 from jaxtyping import Shaped
 
 from efdet_jax.errors import UsageError
+from efdet_jax.regular import read_regular
 
 _OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 _BOOKKEEPING = {"optimizer", ".OPTIMIZER_SLOT", "save_counter"}
 """Parts of paths of objects that are not the model's."""
 
-_LATEST = re.compile(r'^model_checkpoint_path:\s*"(?:.*[/\\])?(.+)"', re.MULTILINE)
+_LATEST = re.compile(r'^model_checkpoint_path:\s*"([^"\n]+)"', re.MULTILINE)
+_MOST_TEXT = 2**20
+"""Bytes of the file `checkpoint`."""
 
 
 def prefix_in(folder: pathlib.Path) -> pathlib.Path:
@@ -28,11 +31,11 @@ def prefix_in(folder: pathlib.Path) -> pathlib.Path:
     Raises:
       UsageError: There is none, or several.
     """
-    prefixes = sorted(path.with_suffix("") for path in folder.glob("[!.]*.index"))
-    latest = folder / "checkpoint"
-    if latest.is_file() and (found := _LATEST.search(latest.read_text("utf-8"))):
-        named = [prefix for prefix in prefixes if prefix.name == found[1]]
-        prefixes = named or prefixes
+    prefixes = sorted(
+        path.with_suffix("") for path in folder.glob("[!.]*.index") if path.is_file()
+    )
+    latest = _latest(folder / "checkpoint")
+    prefixes = [p for p in prefixes if p.name == latest] or prefixes
     if not prefixes:
         raise UsageError(
             f"{folder}: is a folder without a TensorFlow checkpoint (no .index file):"
@@ -45,6 +48,17 @@ def prefix_in(folder: pathlib.Path) -> pathlib.Path:
             f" {prefixes[-1]}"
         )
     return prefixes[0]
+
+
+def _latest(path: pathlib.Path) -> str:
+    """Returns the name of the checkpoint that a file names, "" if there is no file."""
+    try:
+        text = read_regular(path, most=_MOST_TEXT).decode()
+    except FileNotFoundError:
+        return ""
+    found = _LATEST.search(text)
+    # Windows' separators too.
+    return pathlib.PureWindowsPath(found[1]).name if found else ""
 
 
 def read(prefix: pathlib.Path) -> dict[str, Shaped[np.ndarray, "..."]]:
@@ -63,7 +77,7 @@ def read(prefix: pathlib.Path) -> dict[str, Shaped[np.ndarray, "..."]]:
     shards = [
         path
         for path in prefix.parent.iterdir()
-        if path.name.startswith(f"{prefix.name}.data-")
+        if path.name.startswith(f"{prefix.name}.data-") and path.is_file()
     ]
     if not shards:
         raise UsageError(

@@ -38,6 +38,8 @@ _STORAGES = {
     "torch.ByteStorage": np.dtype("u1"),
     "torch.BoolStorage": np.dtype("?"),
 }
+_MOST_AXES = 64
+"""Of an array of NumPy's."""
 _TENSOR = "torch._utils._rebuild_tensor_v2"
 _PARAMETER = "torch._utils._rebuild_parameter"
 _EXPECTED = {
@@ -136,8 +138,8 @@ def read_stream(path: pathlib.Path) -> dict[str, Shaped[np.ndarray, "..."]]:
             f"{path}: is a Python pickle, which is not run here, and no PyTorch file:"
             " save a state_dict with torch.save"
         )
-    if (protocol := next_pickle()) != _PROTOCOL:
-        raise ValueError(f"its protocol is {protocol}, not {_PROTOCOL}")
+    if next_pickle() != _PROTOCOL:
+        raise ValueError(f"its protocol is another than {_PROTOCOL}")
     if next_pickle()["little_endian"] is not True:
         raise UsageError(_big_endian(path))
     checkpoint = next_pickle()
@@ -219,7 +221,10 @@ def _view(
             raise UsageError(
                 f"{title} is of a kind that is not read: save it as float32"
             )
-    if not all(isinstance(n, int) and n >= 0 for n in (offset, *size, *stride)):
+    # The product of a million sizes alone could take hours.
+    is_shape = len(size) == len(stride) <= _MOST_AXES
+    numbers_ = (offset, *size, *stride) if is_shape else ()
+    if not numbers_ or not all(isinstance(n, int) and n >= 0 for n in numbers_):
         raise UsageError(f"{title} has sizes that are no counts: fetch the file again")
     if not (count := math.prod(size)):
         return np.empty(size, all_.dtype)
