@@ -5,16 +5,21 @@ name: what has it is whole, unless something damaged it afterwards, and then the
 before it counts.
 """
 
+import contextlib
 import logging
+import math
 import pathlib
 import shutil
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
+from etils import epath
 
 from efdet_jax.errors import NotSaved, UsageError
-from efdet_jax.seals import flaw, write_seal
+from efdet_jax.seals import flaw, steps, write_seal
 from efdet_jax.structures import Tree
 
 _LOG = logging.getLogger(__name__)
@@ -23,6 +28,8 @@ _UNFINISHED = ".orbax-checkpoint-tmp"
 """How the name of a folder ends that is not a checkpoint yet, or no longer."""
 _STILL_WRITTEN = ("_CHECKPOINT_METADATA",)
 """What Orbax changes in a checkpoint when it gets its name; nothing is read from it."""
+_MOST_PER_BYTE, _MOST_OF_NOTHING = 16, 2**20
+"""Bytes of arrays for each byte of a checkpoint, which packs them, and beside that."""
 
 
 class Restored(NamedTuple):
@@ -48,14 +55,21 @@ class Checkpoints:
           if_it_fails: one of `config.IF_NOT_SAVED`.
 
         Raises:
-          UsageError: there are checkpoints, and all of them are damaged.
+          UsageError: there are checkpoints, and all of them are damaged; or something
+            else is in their place.
         """
         self._folder = folder.absolute()
         self._keep = keep
         self._goes_on = if_it_fails == "go on"
         self._best: int | None = None
         self._has_saved = False
-        self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"{folder} is no folder that checkpoints can be written to "
+                f"({error.strerror}): remove it, or use another --workdir"
+            ) from error
         self._remove_unfinished()
         self._newest, damaged = _newest_whole(self._folder)
         for step in damaged:
@@ -132,8 +146,8 @@ class Checkpoints:
         except Exception as error:
             self._report(error)
         # Which one is the best, only who saves has said.
-        steps = _steps(self._folder) if self._has_saved else []
-        for step in steps[: -self._keep]:
+        saved = steps(self._folder) if self._has_saved else []
+        for step in saved[: -self._keep]:
             if step != self._best:
                 # Under its name it would be half a checkpoint for a while.
                 path = self._folder / str(step)
@@ -142,16 +156,19 @@ class Checkpoints:
 
     def _remove_unfinished(self) -> None:
         for left in self._folder.glob(f"*{_UNFINISHED}*"):
-            shutil.rmtree(left, ignore_errors=True)
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink()
 
     def _report(self, error: Exception) -> None:
         # What there is of it takes room that the next one needs.
         self._remove_unfinished()
-        steps = _steps(self._folder)
+        saved = steps(self._folder)
         reason = str(error).strip().splitlines()[0]
         message = (
             f"a checkpoint could not be written to {self._folder} ({reason}): the "
-            f"newest is that of step {steps[-1] if steps else 0}; make room"
+            f"newest is that of step {saved[-1] if saved else 0}; make room"
         )
         if not self._goes_on:
             raise NotSaved(f"{message}, and run the same command again") from error
@@ -164,11 +181,13 @@ def read_latest(folder: pathlib.Path) -> Restored | None:
     The fields of `state` are those that were saved, by name. Changes nothing.
 
     Raises:
-      UsageError: there are checkpoints, and all of them are damaged.
+      UsageError: there are checkpoints, and all of them are damaged; or the newest
+        has what nobody has saved.
     """
     step, _ = _newest_whole(folder.absolute())
     if step is None:
         return None
+    _check_claim(folder.absolute() / str(step))
     items = ocp.args.Composite(
         state=ocp.args.StandardRestore(), progress=ocp.args.JsonRestore()
     )
@@ -198,9 +217,50 @@ def read_tree(folder: pathlib.Path, like: Tree) -> Tree:
 
 
 def _restore(folder: pathlib.Path, step: int, items: ocp.args.Composite) -> Restored:
-    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
+    with (
+        _readable(folder / str(step)),
+        ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader,
+    ):
         restored = reader.restore(folder / str(step), args=items)
-    return Restored(step, restored.get("state"), restored["progress"])
+        if not isinstance(restored["progress"], dict):
+            raise ValueError("its progress is no object")
+        return Restored(step, restored.get("state"), restored["progress"])
+
+
+def _check_claim(path: pathlib.Path) -> None:
+    """Checks that arrays are not larger than the files that they are in can hold.
+
+    Raises:
+      UsageError: they are: zeros take no room there, but in memory.
+    """
+    with _readable(path), contextlib.closing(ocp.StandardCheckpointHandler()) as reader:
+        arrays = jax.tree.leaves(reader.metadata(epath.Path(path / "state")).tree)
+        claimed = sum(
+            math.prod(array.shape) * np.dtype(array.dtype).itemsize for array in arrays
+        )
+        stored = sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
+        if claimed > _MOST_PER_BYTE * stored + _MOST_OF_NOTHING:
+            raise ValueError(f"it claims {claimed:,} bytes and has {stored:,}")
+
+
+@contextlib.contextmanager
+def _readable(path: pathlib.Path) -> Iterator[None]:
+    """Says in one line that a checkpoint cannot be read.
+
+    Raises:
+      UsageError: for whatever Orbax and its parts, some of them in C++, raise.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError:
+        raise  # Devices without memory are no fault of the checkpoint.
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        raise UsageError(
+            f"{path} cannot be read ({reason}), although it is sealed: it is of "
+            "another model or was changed by hand: bring one back from a copy, or use "
+            "another --workdir"
+        ) from error
 
 
 def _newest_whole(folder: pathlib.Path) -> tuple[int | None, list[int]]:
@@ -210,7 +270,7 @@ def _newest_whole(folder: pathlib.Path) -> tuple[int | None, list[int]]:
       UsageError: there are checkpoints, and all of them are damaged.
     """
     damaged = []
-    for step in reversed(_steps(folder)):
+    for step in reversed(steps(folder)):
         wrong = flaw(folder / str(step))
         if wrong is None:
             return step, damaged
@@ -226,11 +286,6 @@ def _newest_whole(folder: pathlib.Path) -> tuple[int | None, list[int]]:
             "one back from a copy, or use another --workdir"
         )
     return None, damaged
-
-
-def _steps(folder: pathlib.Path) -> list[int]:
-    """Returns the steps that have a checkpoint, in order."""
-    return sorted(int(path.name) for path in folder.glob("*") if path.name.isdigit())
 
 
 def _move_to(path: pathlib.Path, folder: pathlib.Path) -> None:

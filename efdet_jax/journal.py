@@ -12,6 +12,7 @@ import json
 import math
 import os
 import pathlib
+import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from ml_collections import ConfigDict
 
 from efdet_jax.errors import UsageError
 from efdet_jax.pictures import write_pictures
+from efdet_jax.records import read_record
 from efdet_jax.replacing import replace_text
 
 _PACKAGES = ("efdet-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain")
@@ -45,9 +47,16 @@ class Journal:
           UsageError: naming the keys that must not differ, and do.
         """
         path = self.workdir / "config.json"
-        if not path.exists():
+        try:
+            written = read_record(path)
+        except FileNotFoundError:
             return []
-        before = _flat(json.loads(path.read_text())["config"])
+        if not isinstance(written.get("config"), dict):
+            raise UsageError(
+                f"{path} is damaged (it has no config): bring it back from a copy, or "
+                "use another --workdir"
+            )
+        before = _flat(written["config"])
         now = _flat(json.loads(config.to_json()))
         changed = [
             (key, before.get(key), now.get(key))
@@ -75,8 +84,8 @@ class Journal:
         text = {"config": json.loads(config.to_json()), "versions": versions()}
         replace_text(self.workdir / "config.json", json.dumps(text, indent=2) + "\n")
         log = self.workdir / "metrics.jsonl"
-        lines = log.read_text().splitlines() if log.exists() else []
-        kept = [line for line in lines if json.loads(line)["step"] <= from_step]
+        lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
+        kept = [line for line in lines if _step_of(line) <= from_step]
         replace_text(log, "".join(f"{line}\n" for line in kept))
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
@@ -105,8 +114,10 @@ class Journal:
 
     def amend_result(self, **values: Any) -> None:
         """Changes some values of the result, and leaves the others."""
-        path = self.workdir / "result.json"
-        before = json.loads(path.read_text()) if path.exists() else {}
+        try:
+            before = read_record(self.workdir / "result.json")
+        except (FileNotFoundError, UsageError):
+            before = {}
         self.result(before | values)
 
     def close(self) -> None:
@@ -139,17 +150,26 @@ def prepare_workdir(path: str) -> pathlib.Path:
       UsageError: if it cannot.
     """
     workdir = pathlib.Path(path)
-    probe = workdir / ".probe"
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=workdir):
+            pass
     except OSError as error:
         raise UsageError(
             f"--workdir={path} cannot be written ({error.strerror}): choose a folder "
             "of your own"
         ) from error
     return workdir
+
+
+def _step_of(line: str) -> float:
+    """Returns the step of a line of scalars; infinite for what is none."""
+    try:
+        step = json.loads(line)["step"]
+    # A run that was killed may have left half of a line.
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return math.inf
+    return step if isinstance(step, int | float) else math.inf
 
 
 def _finite(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,9 +9,10 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from efdet_jax.errors import UsageError
+from efdet_jax.records import read_record
 from efdet_jax.replacing import replace_text
 
 BEAT = 10.0
@@ -28,13 +29,18 @@ def holder(folder: Path) -> dict[str, Any] | None:
     """
     path = folder / "lease.json"
     try:
-        owner = json.loads(path.read_text())
+        owner = read_record(path)
         age = time.time() - path.stat().st_mtime
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (FileNotFoundError, UsageError):
         return None
-    if owner["host"] == socket.gethostname():
-        return owner if _started(owner["pid"]) == owner["started"] else None
-    return owner if age < STALE else None
+    match owner:
+        case {"host": str(host), "pid": int(pid), "started": started} if (
+            0 < pid < 2**31
+        ):
+            if host == socket.gethostname():
+                return owner if _started(pid) == started else None
+            return owner if age < STALE else None
+    return None
 
 
 @contextlib.contextmanager
@@ -70,7 +76,7 @@ def _take(folder: Path, path: Path) -> bool:
     """Takes the lease of a folder; says whether this process had it not yet."""
     pid, host = os.getpid(), socket.gethostname()
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lease.lock").open("w") as lock:
+    with _own_file(folder / ".lease.lock") as lock:
         # Two may have found it free at the same time.
         fcntl.flock(lock, fcntl.LOCK_EX)
         if owner := holder(folder):
@@ -83,6 +89,22 @@ def _take(folder: Path, path: Path) -> bool:
         owner = {"host": host, "pid": pid, "started": _started(pid)}
         replace_text(path, json.dumps(owner))
         return True
+
+
+def _own_file(path: Path) -> BinaryIO:
+    """Opens a file, made where there is none; a link might lead to somebody else's.
+
+    Raises:
+      UsageError: there is a link, a folder or something else of that name.
+    """
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be locked ({error.strerror}): remove it, or use another "
+            "folder"
+        ) from error
+    return open(descriptor, "rb+")
 
 
 def _started(pid: int) -> str | None:

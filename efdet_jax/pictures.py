@@ -1,12 +1,14 @@
 """Pictures of what was found beside the truth, for people to look at."""
 
 import colorsys
+import pathlib
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from efdet_jax.replacing import replace_bytes
 from efdet_jax.structures import IGNORED
 
 Picture = UInt8[np.ndarray, "_ _ 3"]
@@ -149,6 +151,7 @@ def write_pictures(folder: str, pictures: Sequence[Picture]) -> list[str]:
     paths = []
     for index, picture in enumerate(pictures):
         path = f"{folder}/{index:02d}.png"
-        cv2.imwrite(path, picture[:, :, ::-1])
+        encoded = cv2.imencode(".png", picture[:, :, ::-1])[1]
+        replace_bytes(pathlib.Path(path), encoded.tobytes())
         paths.append(path)
     return paths

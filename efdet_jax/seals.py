@@ -4,9 +4,20 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 from collections.abc import Collection
 
+from efdet_jax.errors import UsageError
+from efdet_jax.records import read_record
+
 _NAME = "seal.json"
+_STEP = re.compile(r"0|[1-9][0-9]*")
+
+
+def steps(folder: pathlib.Path) -> list[int]:
+    """Returns the steps that sealed folders in a folder have for names, in order."""
+    names = (path.name for path in folder.glob("*"))
+    return sorted(int(name) for name in names if _STEP.fullmatch(name))
 
 
 def write_seal(folder: pathlib.Path, *, besides: Collection[str]) -> None:
@@ -31,12 +42,21 @@ def flaw(folder: pathlib.Path) -> str | None:
     """Returns what is wrong with a sealed folder, None if nothing is.
 
     A file that is missing, has another size or another SHA-256 than its seal says; or
-    a seal that is missing or cannot be read. Files that came later are no flaw.
+    a seal that is missing, cannot be read or names a file elsewhere; a pipe or a link
+    to a folder, of which no seal says anything. Files that came later are no flaw.
     """
     try:
-        files = json.loads((folder / _NAME).read_text())["files"]
+        for path in folder.rglob("*"):
+            if path.is_symlink() and path.is_dir():
+                return f"{path.name} is a link to a folder"
+            if not (path.is_file() or path.is_dir()):
+                return f"{path.name} is neither a file nor a folder"
+        files = read_record(folder / _NAME)["files"]
         for name, (size, digest) in files.items():
-            path = folder / name
+            inner = pathlib.PurePath(name)
+            if inner.is_absolute() or ".." in inner.parts:
+                return f"{_NAME} names {name!r}, which is not in the folder"
+            path = folder / inner
             if not path.is_file():
                 return f"{name} is missing"
             if path.stat().st_size != size:
@@ -45,6 +65,8 @@ def flaw(folder: pathlib.Path) -> str | None:
                 return f"{name} has another content than was written"
     except OSError as error:
         return f"{error.filename} cannot be read ({error.strerror})"
+    except UsageError as error:
+        return str(error)
     except (AttributeError, KeyError, TypeError, ValueError):
         return f"{_NAME} is broken"
     return None

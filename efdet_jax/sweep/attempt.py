@@ -15,7 +15,9 @@ from typing import Any
 from efdet_jax import lease
 from efdet_jax.errors import UsageError
 from efdet_jax.memory import keep_memory
+from efdet_jax.records import read_record
 from efdet_jax.replacing import replace_text
+from efdet_jax.seals import steps
 
 CRASHED = 70
 """The exit code of an error that nobody foresaw; 1 is that of a run that diverged."""
@@ -31,9 +33,19 @@ def read(folder: Path) -> dict[str, Any]:
     many in a row began at that same step.
     """
     path = folder / "attempt.json"
-    if not path.exists():
+    try:
+        record = read_record(path)
+    except FileNotFoundError:
         return {"attempts": 0, "exit_code": None, "step": 0, "fruitless": 0}
-    return json.loads(path.read_text())
+    match record:
+        case {
+            "attempts": int(),
+            "exit_code": int() | None,
+            "step": int(),
+            "fruitless": int(),
+        }:
+            return record
+    raise UsageError(f"{path} is damaged: remove it, and the trial is tried afresh")
 
 
 def _write(folder: Path, record: dict[str, Any]) -> None:
@@ -47,8 +59,7 @@ def forgive(folder: Path) -> None:
 
 def newest_step(folder: Path) -> int:
     """Returns the step of the newest checkpoint, 0 if there is none."""
-    names = (path.name for path in (folder / "checkpoints").glob("*"))
-    return max((int(name) for name in names if name.isdigit()), default=0)
+    return max(steps(folder / "checkpoints"), default=0)
 
 
 def main(folder: Path, arguments: list[str]) -> int:

@@ -1,7 +1,6 @@
 """From the name of a sweep's file to trials that are known to be possible."""
 
 import inspect
-import re
 import runpy
 from collections import Counter
 from collections.abc import Sequence
@@ -11,10 +10,9 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from efdet_jax.errors import UsageError
-from efdet_jax.sweep.trials import Trial
+from efdet_jax.sweep.trials import NAME, Trial
 from efdet_jax.validation import validate
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 RESERVED = {"compilation_cache", "report", "curves", "sweep.json"}
 """What a sweep's workdir holds besides its trials."""
 

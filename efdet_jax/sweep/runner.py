@@ -9,6 +9,7 @@ from pathlib import Path
 from types import FrameType
 
 from efdet_jax.errors import Interrupted, UsageError
+from efdet_jax.records import read_record
 from efdet_jax.replacing import replace_text
 from efdet_jax.sweep import attempt, standing
 from efdet_jax.sweep.board import Board
@@ -28,15 +29,21 @@ def enter(workdir: Path, trials: Sequence[Trial]) -> None:
     """
     path = workdir / "sweep.json"
     rows = [json.loads(json.dumps(_row(trial))) for trial in trials]
-    before = json.loads(path.read_text())["trials"] if path.exists() else []
-    known = {row["name"]: row for row in before}
+    try:
+        known = {row["name"]: row for row in read_record(path)["trials"]}
+    except FileNotFoundError:
+        known = {}
+    except (KeyError, TypeError) as error:
+        raise UsageError(
+            f"{path} is damaged: bring it back from a copy, or use another --workdir"
+        ) from error
     for row in rows:
         old = known.get(row["name"], row)
         for key in ("config", "overrides", "family", "point"):
-            if old[key] != row[key]:
+            if (was := old.get(key)) != row[key]:
                 raise UsageError(
                     f"--workdir={workdir} belongs to another sweep: its trial "
-                    f"{row['name']} has {key} {old[key]}, not {row[key]}: use another "
+                    f"{row['name']} has {key} {was}, not {row[key]}: use another "
                     "--workdir"
                 )
     workdir.mkdir(parents=True, exist_ok=True)

@@ -4,10 +4,11 @@ import json
 import math
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from efdet_jax import lease
 from efdet_jax.errors import EXIT_CODES, Diverged, OutOfMemory, UsageError
+from efdet_jax.records import is_number, read_record
 from efdet_jax.sweep import attempt
 
 MOST_FRUITLESS = 3
@@ -46,18 +47,17 @@ def read(folder: Path) -> Standing:
     """Returns how the trial of a folder stands."""
     record = attempt.read(folder)
     state = _state(folder, record)
-    config = _json(folder / "config.json").get("config", {})
-    result = _json(folder / "result.json")
+    config = _numbers(_json(folder / "config.json").get("config"))
+    result = _numbers(_json(folder / "result.json"))
     logged = _last_logged(folder / "metrics.jsonl")
-    steps, batch_size = config.get("steps", 0), config.get("batch_size", 0)
-    step = max(logged.get("step", 0), result.get("step", 0))
+    steps, batch_size = int(config.get("steps", 0)), config.get("batch_size", 0)
+    step = int(max(logged.get("step", 0), result.get("step", 0)))
     speed = logged.get("images_per_second") or math.nan
-    metric = result.get("AP", result.get("top1"))
     return Standing(
         state=state,
         step=step,
         steps=steps,
-        metric=math.nan if metric is None else metric,
+        metric=result.get("AP", result.get("top1", math.nan)),
         images_per_second=speed,
         seconds_left=(steps - step) * batch_size / speed,
         attempts=record["attempts"],
@@ -77,22 +77,35 @@ def _state(folder: Path, record: dict) -> str:
 
 
 def _json(path: Path) -> dict:
-    return json.loads(path.read_text()) if path.exists() else {}
+    try:
+        return read_record(path)
+    except (FileNotFoundError, UsageError):
+        return {}
 
 
-def _last_logged(path: Path) -> dict:
-    """Returns the last line of metrics that has a speed."""
-    lines = path.read_text().splitlines() if path.exists() else []
+def _numbers(values: Any) -> dict[str, float]:
+    """Returns the numbers among named values; a run writes null for what is none."""
+    named = values.items() if isinstance(values, dict) else ()
+    return {key: float(value) for key, value in named if is_number(value)}
+
+
+def _last_logged(path: Path) -> dict[str, float]:
+    """Returns the numbers of the last line of metrics that has a speed."""
+    lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
     for line in reversed(lines):
         # The last line may be half written.
-        if line.endswith("}") and "images_per_second" in (row := json.loads(line)):
-            return row
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(row, dict) and "images_per_second" in row:
+            return _numbers(row)
     return {}
 
 
 def _reason(path: Path) -> str:
     """Returns the last error of a log, or else its last line."""
-    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+    lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
     last = [line.strip() for line in reversed(lines) if line.strip()]
     errors = [line for line in last if re.match(r"\w*[eE]rror\b", line)]
     return (errors + last + [""])[0]

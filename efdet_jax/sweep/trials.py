@@ -1,8 +1,12 @@
 """What a sweep consists of: a file in experiments/sweeps returns a list of these."""
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+"""What can name a trial, and so its folder."""
 
 
 class Resources(NamedTuple):

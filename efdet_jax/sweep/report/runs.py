@@ -1,13 +1,13 @@
 """What the trials of sweeps have come to, read from their folders."""
 
-import json
-import math
 import pathlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from efdet_jax.errors import UsageError
+from efdet_jax.records import is_number, read_record
+from efdet_jax.sweep.trials import NAME
 
 METRICS = ("AP", "top1")
 """What a sweep is about, unless somebody says otherwise: the first of these it has."""
@@ -75,9 +75,11 @@ def choose_metric(runs: Sequence[Run], wanted: str) -> str:
 def _trials(workdir: pathlib.Path) -> list[Mapping[str, Any]]:
     path = workdir / "sweep.json"
     try:
-        trials = json.loads(path.read_text())["trials"]
+        trials = read_record(path)["trials"]
         for trial in trials:
-            trial["name"], trial["family"], trial["point"]
+            if not NAME.fullmatch(trial["name"]):
+                raise ValueError(f"{trial['name']!r} is no name of a trial")
+            trial["family"], trial["point"]
     except OSError as error:
         raise UsageError(
             f"{path} cannot be read ({error.strerror}): name the --workdir of a sweep"
@@ -103,7 +105,7 @@ def _run(
         config=trial.get("config", ""),
         overrides=trial.get("overrides") or {},
         status=str(result.get("status") or "unreadable"),
-        figures={name: float(v) for name, v in result.items() if _is_number(v)},
+        figures={name: float(v) for name, v in result.items() if is_number(v)},
         device=str(result.get("device_kind") or ""),
     )
 
@@ -111,17 +113,8 @@ def _run(
 def _result(path: pathlib.Path) -> Mapping[str, Any]:
     """Returns a trial's result; runs on clusters may leave half a file, or none."""
     try:
-        result = json.loads(path.read_text())
+        return read_record(path)
     except FileNotFoundError:
         return {"status": "waiting"}
-    except (OSError, ValueError):
+    except UsageError:
         return {}
-    return result if isinstance(result, dict) else {}
-
-
-def _is_number(value: Any) -> bool:
-    return (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-    )
