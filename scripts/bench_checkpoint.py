@@ -34,7 +34,7 @@ def state_of(experiment: str) -> object:
         seed=config.seed,
         foreground_prior=config.get("foreground_prior"),
     )
-    return make_training(config, assembly, variables, meshes.data_mesh()).state
+    return make_training(config, assembly, variables, meshes.make_mesh(1)).state
 
 
 def main(experiment: str) -> None:

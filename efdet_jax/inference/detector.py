@@ -253,7 +253,7 @@ def detector_of_bundle(
         return found._replace(scores=jnp.where(is_kept, found.scores, 0.0))
 
     return LoadedDetector(
-        labels=LabelMap.from_json(about["labels"]),
+        labels=LabelMap.from_json(about["labels"], where=path),
         image_size=tuple(about["image_size"]),
         batch_size=batch_size,
         resize=about["placement"]["resize"],

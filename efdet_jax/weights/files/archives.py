@@ -7,7 +7,7 @@ import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterator
-from typing import IO
+from typing import BinaryIO, cast
 
 from efdet_jax.errors import UsageError
 
@@ -25,7 +25,7 @@ class _Rationed:
     `tarfile` keeps it in memory.
     """
 
-    def __init__(self, file: IO[bytes]):
+    def __init__(self, file: gzip.GzipFile | BinaryIO):
         self._file = file
         self.left = 0
 
@@ -59,7 +59,7 @@ def unpacked(path: pathlib.Path, *, most: int) -> Iterator[pathlib.Path]:
         file = _Rationed(plain)
         file.left = _MOST_BETWEEN
         size = 0
-        with tarfile.open(fileobj=file, mode="r:") as archive:
+        with tarfile.open(fileobj=cast(BinaryIO, file), mode="r:") as archive:
             for count, member in enumerate(archive):
                 name = pathlib.PurePosixPath(member.name)
                 if name.is_absolute() or ".." in name.parts:
@@ -76,7 +76,7 @@ def unpacked(path: pathlib.Path, *, most: int) -> Iterator[pathlib.Path]:
         yield pathlib.Path(folder)
 
 
-def _plain(path: pathlib.Path) -> IO[bytes]:
+def _plain(path: pathlib.Path) -> gzip.GzipFile | BinaryIO:
     """Opens an archive, to be read as it was before it was compressed."""
     with path.open("rb") as file:
         is_compressed = file.read(2) == _GZIP
