@@ -85,6 +85,7 @@ def report(capsys, *arguments):
     return code, *capsys.readouterr()
 
 
+@pytest.mark.slow
 def test_the_page_tells_all_and_needs_nothing_else(run, tmp_path, capsys):
     out = tmp_path / "deep" / "page.html"
     code, stdout, stderr = report(capsys, run, f"--out={out}")
@@ -113,6 +114,7 @@ def test_the_page_tells_all_and_needs_nothing_else(run, tmp_path, capsys):
     assert "optimizer.learning_rate" in text
 
 
+@pytest.mark.slow
 def test_without_its_data_the_page_says_so(tmp_path, capsys):
     write_run(tmp_path, tiny.get_config())
     path = tmp_path / "config.json"
@@ -169,6 +171,7 @@ def test_a_workdir_whose_checkpoint_is_not_written_yet_is_refused(tmp_path, caps
     assert len(stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_without_config_and_detections_the_page_says_so(run, tmp_path, capsys):
     shutil.copytree(run / "checkpoints", tmp_path / "checkpoints")
     code, _, stderr = report(capsys, tmp_path)
@@ -205,6 +208,7 @@ def test_a_log_is_read_without_its_broken_lines(tmp_path):
     assert log["b"].values.tolist() == [1]
 
 
+@pytest.mark.slow
 def test_features_have_the_sizes_of_their_levels(run):
     opened = open_model(str(run), config=None, labels=None)
     images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
