@@ -44,7 +44,7 @@ def _check(words: list[str], options: flags.FlagValues) -> int:
             "experiment with --config"
         )
     out = pathlib.Path(options.out)
-    _prepare(out)
+    command.check_writable(out)
     # These load JAX and draw: seconds.
     from efdet_jax.assemble import open_spec
     from efdet_jax.inspection.inspecting import inspect
@@ -67,17 +67,6 @@ def _check(words: list[str], options: flags.FlagValues) -> int:
     out.write_text(to_page("What is in the data", told, {}))
     sys.stdout.write(f"page  {out}\n")
     return 0 if all(each.is_sound for each in inspections) else _SOME_FAULT
-
-
-def _prepare(out: pathlib.Path) -> None:
-    """Finds out whether a file can be written before there is something to write."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.open("a").close()
-    except OSError as error:
-        raise UsageError(
-            f"--out={out} cannot be written ({error.strerror}): choose another file"
-        ) from error
 
 
 if __name__ == "__main__":

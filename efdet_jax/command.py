@@ -95,6 +95,21 @@ def config_path(options: flags.FlagValues) -> pathlib.Path:
     return pathlib.Path(flag.config_filename.split(":")[0])
 
 
+def check_writable(out: pathlib.Path) -> None:
+    """Finds out whether --out can be written before there is something to write.
+
+    Raises:
+      UsageError: it cannot.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.open("a").close()
+    except OSError as error:
+        raise UsageError(
+            f"--out={out} cannot be written ({error.strerror}): choose another file"
+        ) from error
+
+
 def _parse(argv: list[str], options: flags.FlagValues) -> list[str]:
     """Returns the words of a command line that belong to no flag.
 

@@ -47,8 +47,8 @@ class Journal:
         path = self.workdir / "config.json"
         if not path.exists():
             return []
-        before = _flat(json.loads(path.read_text())["config"])
-        now = _flat(json.loads(config.to_json()))
+        before = flat(json.loads(path.read_text())["config"])
+        now = flat(json.loads(config.to_json()))
         changed = [
             (key, before.get(key), now.get(key))
             for key in sorted(before.keys() | now.keys())
@@ -164,12 +164,12 @@ def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Returns {dotted key: value} of nested sections."""
-    flat = {}
+    found = {}
     for name, value in section.items():
         if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
+            found |= flat(value, f"{prefix}{name}.")
         else:
-            flat[prefix + name] = value
-    return flat
+            found[prefix + name] = value
+    return found

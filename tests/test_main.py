@@ -62,6 +62,7 @@ def test_help_lists_the_flags_of_every_command():
         ("convert", "--out"),
         ("check_data", "--data"),
         ("sweep", "--launcher_options"),
+        ("report", "--out"),
     ):
         ran = subprocess.run(
             [sys.executable, "-m", f"efdet_jax.{module}", "--help"],

@@ -1,0 +1,1 @@
+"""What came of one run, on one page."""
