@@ -138,3 +138,19 @@ def test_inference_has_nothing_to_compute_again():
     again = str(jax.make_jaxpr(forward)(variables, image))
     plain = functools.partial(network(small(), "none").apply, train=False)
     assert again == str(jax.make_jaxpr(plain)(variables, image))
+
+
+def test_on_an_accelerator_each_block_waits_behind_a_barrier():
+    model = network(small(), "blocks")
+    variables = abstract_variables(model, SIZE)
+    image = jax.ShapeDtypeStruct((2, *SIZE, 3), jnp.float32)
+    with library.set_aside():
+        traced = jax.jit(functools.partial(training, model)).trace(variables, image)
+        text = traced.lower(lowering_platforms=("tpu",)).as_text()
+    blocks = [
+        name
+        for part in ("backbone", "neck")
+        for name in variables["params"][part]
+        if name.startswith(("block_", "cell_"))
+    ]
+    assert text.count("optimization_barrier") == len(blocks)
