@@ -57,6 +57,7 @@ def get_classifier_config(
         {
             "num_classes": 0,
             "dtype": "float32",
+            "remat": "none",
             "activation": "silu",
             "padding": "same",
             "backbone": {

@@ -208,6 +208,8 @@ def _model(size: scaling.DetectorSize) -> ConfigDict:
                 "aspect_ratios": (1.0, 2.0, 0.5),  # width over height, or pairs
             },
             "dtype": "float32",  # of activations
+            # What is computed twice rather than kept: "none", or "blocks".
+            "remat": "none",
             "activation": "relu6" if size.lite else "silu",
             "padding": "same",  # TensorFlow's, or "symmetric", PyTorch's
             # Of neck and heads: 3 x 3 convolutions "separable" or "full", a norm after

@@ -24,6 +24,9 @@ from efdet_jax.replacing import replace_text
 
 _PACKAGES = ("efdet-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain")
 
+_SAME_MODEL = ("model.remat",)
+"""Keys of the model that say how it is computed, not what."""
+
 
 class Journal:
     """Writes the files of one run; a workdir has one writer."""
@@ -57,7 +60,8 @@ class Journal:
         fixed = [
             f"config.{key}={was}, not {is_now}"
             for key, was, is_now in changed
-            if key.startswith("model.") or key in ("task", "optimizer.name")
+            if (key.startswith("model.") and key not in _SAME_MODEL)
+            or key in ("task", "optimizer.name")
         ]
         if fixed:
             raise UsageError(

@@ -23,6 +23,7 @@ from efdet_jax.models.layers import CONVS
 from efdet_jax.models.necks import NECKS
 from efdet_jax.models.norms import NORMS
 from efdet_jax.models.pyramid import COARSE
+from efdet_jax.models.remat import REMATS
 from efdet_jax.models.resnet import STAGES, STEMS
 from efdet_jax.models.windows import PADDINGS
 from efdet_jax.optim import DIRECTIONS, SCHEDULES
@@ -285,6 +286,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "model.activation": tuple(ACTIVATIONS),
     "model.padding": PADDINGS,
     "model.dtype": ("float32", "bfloat16"),
+    "model.remat": tuple(REMATS),
     "loss.class_loss": tuple(CLASS_LOSSES),
     "loss.box_loss": tuple(BOX_LOSSES),
     "class_weights.name": ("none", *WEIGHTINGS),

@@ -12,4 +12,5 @@ STYLE = Style(
     padding="same",
     conv=functools.partial(SeparableConv, use_bias=True),
     conv_bias=True,
+    remat=False,
 )

@@ -31,6 +31,7 @@ LINE = Line(
     padding="same",
     frozen={"backbone": False},
     dtype="float32",
+    remat="none",
 )
 
 

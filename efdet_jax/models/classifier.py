@@ -20,6 +20,7 @@ from efdet_jax.models.layers import (
     Style,
 )
 from efdet_jax.models.norms import BatchNorm
+from efdet_jax.models.remat import REMATS
 from efdet_jax.models.sections import Section, network_arguments
 
 HEAD_FILTERS = 1280
@@ -66,6 +67,7 @@ class Classifier(nn.Module):
       padding: one of `windows.PADDINGS`.
       frozen: see `Detector`; with a frozen backbone the head alone learns.
       dtype: of activations; parameters, statistics and logits stay float32.
+      remat: see `Detector`.
     """
 
     num_classes: int
@@ -75,6 +77,7 @@ class Classifier(nn.Module):
     padding: str
     frozen: Mapping[str, bool]
     dtype: str
+    remat: str
 
     @nn.compact
     def __call__(
@@ -92,6 +95,7 @@ class Classifier(nn.Module):
             activation=ACTIVATIONS[self.activation],
             padding=self.padding,
             conv_bias=False,
+            remat="backbone" in REMATS[self.remat],
         )
         features = EfficientNet(**backbone, style=style, name="backbone")(
             image.astype(self.dtype), train=train and not self.frozen["backbone"]

@@ -16,6 +16,7 @@ from efdet_jax.models.heads import Head
 from efdet_jax.models.layers import CONVS, Style
 from efdet_jax.models.norms import NORMS
 from efdet_jax.models.pyramid import Neck
+from efdet_jax.models.remat import REMATS
 from efdet_jax.models.resnet import ResNet
 from efdet_jax.models.sections import Section, network_arguments
 from efdet_jax.structures import Outputs
@@ -62,6 +63,7 @@ class Detector(nn.Module):
         and it drops no paths. `batch_norm`: every BatchNorm's statistics; it normalises
         by them in training too, while its scale and bias are trained.
       dtype: of activations; parameters, statistics and outputs stay float32.
+      remat: a key of `remat.REMATS`: the parts that the backward pass computes again.
     """
 
     num_classes: int
@@ -78,6 +80,7 @@ class Detector(nn.Module):
     conv_bias: bool
     frozen: Mapping[str, bool]
     dtype: str
+    remat: str
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w 3"], *, train: bool) -> Outputs:
@@ -85,7 +88,7 @@ class Detector(nn.Module):
         features = self._backbone()(
             image.astype(self.dtype), train=train and not self.frozen["backbone"]
         )
-        style = self._style(self.norm, self.batch_norm)
+        style = self._style("neck", self.norm, self.batch_norm)
         neck = dict(self.neck)
         table = neck.pop("name")
         features = Neck(table, **neck, levels=self.levels, style=style, name="neck")(
@@ -100,11 +103,11 @@ class Detector(nn.Module):
 
     def _backbone(self) -> nn.Module:
         arguments = dict(self.backbone)
-        style = self._style("batch", arguments.pop("batch_norm"))
+        style = self._style("backbone", "batch", arguments.pop("batch_norm"))
         module = BACKBONES[arguments.pop("name")]
         return module(**arguments, style=style, name="backbone")
 
-    def _style(self, norm: str, batch_norm: Mapping[str, float]) -> Style:
+    def _style(self, part: str, norm: str, batch_norm: Mapping[str, float]) -> Style:
         knobs = {"frozen": self.frozen["batch_norm"], **batch_norm}
         return Style(
             norm=functools.partial(NORMS[norm], **(knobs if norm == "batch" else {})),
@@ -112,6 +115,7 @@ class Detector(nn.Module):
             activation=ACTIVATIONS[self.activation],
             padding=self.padding,
             conv_bias=self.conv_bias,
+            remat=part in REMATS[self.remat],
         )
 
 

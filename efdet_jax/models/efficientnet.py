@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from flax import linen as nn
 
+from efdet_jax.models import remat
 from efdet_jax.models.layers import (
     Conv,
     Depthwise,
@@ -163,5 +164,6 @@ class EfficientNet(nn.Module):
             block = Block(
                 stage, not self.lite, survival_prob, self.style, name=f"block_{index}"
             )
-            features[level] = x = block(x, train=train)
+            x = remat.run(block, x, train=train, remat=self.style.remat)
+            features[level] = x
         return {level: features[level] for level in FEATURE_LEVELS}

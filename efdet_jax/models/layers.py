@@ -40,6 +40,8 @@ class Style(NamedTuple):
 
     They are redundant, and the published TensorFlow weights have them.
     """
+    remat: bool
+    """Whether the backward pass computes blocks again, see `remat`."""
 
 
 class Conv(nn.Module):

@@ -2,6 +2,7 @@
 
 from flax import linen as nn
 
+from efdet_jax.models import remat
 from efdet_jax.models.fusion import FUSIONS, WEIGHTINGS, fuse_weighted
 from efdet_jax.models.layers import Conv, Feature, Image, Pointwise, Style, ones
 from efdet_jax.models.necks import NECKS, Node, Nodes
@@ -118,7 +119,7 @@ class Neck(nn.Module):
                 self.style,
                 name=f"cell_{index}",
             )
-            features = cell(features, train=train)
+            features = remat.run(cell, features, train=train, remat=self.style.remat)
         if self.coarse != "pool":
             source = c5 if self.coarse == "conv_c5" else features[highest]
             features |= self._convolved(source, highest)

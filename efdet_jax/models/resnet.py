@@ -12,6 +12,7 @@ from flax import linen as nn
 from jax import lax
 from jax import numpy as jnp
 
+from efdet_jax.models import remat
 from efdet_jax.models.layers import Conv, Feature, Image, Pointwise, Style
 from efdet_jax.models.normed import normed_conv
 from efdet_jax.models.resample import max_pool
@@ -134,5 +135,6 @@ class ResNet(nn.Module):
             block = Block(
                 filters, stride, self.variant, self.style, name=f"block_{index}"
             )
-            features[level] = x = block(x, train=train)
+            x = remat.run(block, x, train=train, remat=self.style.remat)
+            features[level] = x
         return features

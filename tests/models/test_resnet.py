@@ -26,6 +26,7 @@ TORCH = Style(
     padding="symmetric",
     conv=functools.partial(CONVS["full"], use_bias=False),
     conv_bias=False,
+    remat=False,
 )
 
 
