@@ -84,18 +84,23 @@ def detector(config: ConfigDict, num_classes: int) -> Assembly:
         levels=tuple(config.model.levels),
         **config.model.anchors.to_dict(),
     )
-    objective = functools.partial(
-        objectives.detection,
-        anchors=anchors,
-        matching=config.assign.to_dict(),
-        loss=config.loss.to_dict(),
+    objective = Objective(
+        functools.partial(
+            objectives.detection_targets,
+            anchors=anchors,
+            matching=config.assign.to_dict(),
+        ),
+        functools.partial(objectives.detection, loss=config.loss.to_dict()),
     )
     return _measured(config, num_classes, objective, anchors)
 
 
 def classifier(config: ConfigDict, num_classes: int) -> Assembly:
     """Returns the classifier of a config; computes no weights, touches no device."""
-    objective = functools.partial(objectives.classification, **config.loss.to_dict())
+    objective = Objective(
+        objectives.classification_targets,
+        functools.partial(objectives.classification, **config.loss.to_dict()),
+    )
     return _measured(config, num_classes, objective, np.zeros((0, 4), np.float32))
 
 

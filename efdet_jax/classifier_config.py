@@ -89,6 +89,7 @@ def get_classifier_config(
     config.l2_loss = 1e-5
     config.ema_decay = 0.9999
     config.batch_size = _BATCH
+    config.accumulate = 1
     config.steps = 350 * _EPOCH
     config.data = ConfigDict(
         {

@@ -117,6 +117,8 @@ def get_config(
     config.l2_loss = 4e-5  # weight decay as the reference has it: a part of the loss
     config.ema_decay = 0.9998  # of parameters and BatchNorm statistics; 0 is none
     config.batch_size = _BATCH  # images per step over all devices
+    # Parts that a step sees them in, one after the other, in the memory of one part.
+    config.accumulate = 1
     config.steps = 300 * _EPOCH
     config.data = ConfigDict(
         {

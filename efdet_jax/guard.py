@@ -6,7 +6,7 @@ many such steps in a row end the run.
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
@@ -31,17 +31,24 @@ class Guard:
     """Looks at the steps of a run, one after the other."""
 
     def __init__(
-        self, *, most: int, skipped_before: int, image_id: Callable[[int], int | str]
+        self,
+        *,
+        most: int,
+        skipped_before: int,
+        parts: int,
+        image_id: Callable[[int], int | str],
     ):
         """Begins to count.
 
         Args:
           most: steps in a row that may be skipped.
           skipped_before: how many the state before the first step has counted.
+          parts: that a step sees its batch in.
           image_id: of an image of the training data, by its position.
         """
         self._most = most
         self._skipped = skipped_before
+        self._parts = parts
         self._in_a_row = 0
         self._image_id = image_id
 
@@ -59,7 +66,7 @@ class Guard:
         self._in_a_row += 1
         values = {name: float(v) for name, v in jax.device_get(taken.metrics).items()}
         wrong = ", ".join(n for n, v in values.items() if not math.isfinite(v))
-        images = self._images(np.asarray(taken.batch.image_index))
+        images = self._images(np.asarray(taken.batch.image_index), values)
         told = f"{wrong} not finite at step {taken.step}, images {images}"
         _LOG.warning("%s: its update was skipped, %d so far", told, skipped)
         if self._in_a_row > self._most:
@@ -69,6 +76,10 @@ class Guard:
                 "in a new --workdir, or see where it happens with --mode=replay"
             )
 
-    def _images(self, positions: Sequence[int] | np.ndarray) -> str:
+    def _images(self, positions: np.ndarray, values: Mapping[str, float]) -> str:
+        """Names the first images of a batch, or of the part of it that went wrong."""
+        part = int(values.get("part_not_finite", -1))
+        if part >= 0:
+            positions = positions[part :: self._parts]
         shown = [str(self._image_id(int(i))) for i in positions[:8] if i >= 0]
         return ", ".join(shown) + (", ..." if len(positions) > len(shown) else "")

@@ -85,7 +85,12 @@ def replay(config: ConfigDict, workdir: pathlib.Path) -> str:
     for what, looking in (("nan", jax.debug_nans), ("inf", jax.debug_infs)):
         try:
             # What JAX prints while it looks is not the answer.
-            with looking(True), contextlib.redirect_stdout(sys.stderr):
+            with (
+                looking(True),
+                # Also inside of the loop over the parts of a batch.
+                jax.disable_jit(),
+                contextlib.redirect_stdout(sys.stderr),
+            ):
                 jax.block_until_ready(step(kept["state"], kept["batch"]))
         except FloatingPointError as error:
             return "\n".join([*lines, f"first {what}: {_first_line(error)}"])

@@ -84,7 +84,8 @@ def _detection_lesson(config: ConfigDict, assembly: Assembly, source: Source) ->
         shard=(jax.process_index(), hosts),
         repeats=repeats,
     )
-    weighted = functools.partial(assembly.objective, class_weights=weights)
+    share = functools.partial(assembly.objective.share, class_weights=weights)
+    weighted = assembly.objective._replace(share=share)
     return Lesson(weighted, batches, {"measure_losses": meter})
 
 

@@ -64,7 +64,9 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
             raise OutOfMemory(
                 f"the devices have not the memory for config.batch_size="
                 f"{config.batch_size} of {tuple(config.image_size)} pixels: lower "
-                "--config.batch_size, or set --config.model.dtype=bfloat16"
+                "--config.batch_size, or set --config.accumulate=2, "
+                "--config.model.remat=blocks or --config.model.dtype=bfloat16; "
+                "--mode=estimate says what fits"
             ) from error
         finally:
             journal.close()
@@ -98,6 +100,7 @@ def _train(
     guard = Guard(
         most=config.max_skipped,
         skipped_before=int(loop.state.skipped),
+        parts=config.accumulate,
         image_id=lambda i: train_source.annotations(i).image_id,
     )
     stop = StopRequest()

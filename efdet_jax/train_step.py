@@ -9,6 +9,7 @@ from jax import lax
 from jax import numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from efdet_jax.accumulation import batch_gradient
 from efdet_jax.losses import l2_loss
 from efdet_jax.models.detector import normalise
 from efdet_jax.models.networks import Network
@@ -56,6 +57,7 @@ def train_step(
     l2_weight: float,
     ema_decay: float,
     seed: int,
+    accumulate: int,
 ) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
     """Returns the state after one batch, and what there is to log of it.
 
@@ -73,25 +75,38 @@ def train_step(
       l2_weight: of `losses.l2_loss`.
       ema_decay: how much of the average each step keeps, once it is warm.
       seed: of drop path and dropout; each step draws its own.
+      accumulate: parts that the batch is seen in, one after the other; see
+        `accumulation.batch_gradient` for what that changes. Losses are those of the
+        whole batch with any number of parts.
     """
     key = jax.random.fold_in(jax.random.key(seed), state.step)
+    whole = objective.targets(batch)
 
-    def loss_fn(params: Tree) -> tuple[Float[Array, ""], tuple[Tree, dict]]:
+    def share(
+        params: Tree, batch_stats: Tree, rows: tuple[Array, Tree], key: Array
+    ) -> tuple[Float[Array, ""], tuple[Tree, dict]]:
+        image, targets = rows
         if model.frozen["backbone"]:
             params = params | {"backbone": lax.stop_gradient(params["backbone"])}
         outputs, updated = model.apply(
-            {"params": params, "batch_stats": state.batch_stats},
-            normalise(batch.image, **normalisation),
+            {"params": params, "batch_stats": batch_stats},
+            normalise(image, **normalisation),
             train=True,
             mutable=["batch_stats"],
             rngs={"drop_path": key, "dropout": key},
         )
-        loss, named = objective(outputs, batch)
-        l2 = l2_loss(params, weight=l2_weight)
+        loss, named = objective.share(outputs, targets, whole)
+        l2 = l2_loss(params, weight=l2_weight / accumulate)
         return loss + l2, (updated["batch_stats"], named | {"l2_loss": l2})
 
-    gradient_fn = jax.value_and_grad(loss_fn, has_aux=True)
-    (total, (batch_stats, named)), gradients = gradient_fn(state.params)
+    total, gradients, batch_stats, named = batch_gradient(
+        share,
+        state.params,
+        state.batch_stats,
+        (jnp.asarray(batch.image), whole),
+        key,
+        parts=accumulate,
+    )
     gradient_norm = optax.tree.norm(gradients)
     is_finite = jnp.isfinite(total) & jnp.isfinite(gradient_norm)
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)

@@ -79,6 +79,7 @@ def make_training(
         l2_weight=config.l2_loss,
         ema_decay=config.ema_decay,
         seed=config.seed,
+        accumulate=config.accumulate,
     )
     compiled = jax.jit(
         step,

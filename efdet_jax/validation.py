@@ -165,10 +165,19 @@ def validate(config: ConfigDict) -> None:
     for key, (what, highest) in RANGES.items():
         if has_key(config, key):
             _check_range(config, key, what, highest)
+    _check_parts(config)
     if config.task == "detection":
         _check_levels(config)
     else:
         _check_classifier(config)
+
+
+def _check_parts(config: ConfigDict) -> None:
+    if config.batch_size % config.accumulate:
+        raise UsageError(
+            f"config.accumulate={config.accumulate} does not divide "
+            f"config.batch_size={config.batch_size}: use a divisor of the batch"
+        )
 
 
 def _check_levels(config: ConfigDict) -> None:
@@ -216,6 +225,7 @@ def _check_range(config: ConfigDict, key: str, what: str, highest: float) -> Non
 _ANY = math.inf
 LIMITS: Mapping[str, tuple[float, float]] = {
     "batch_size": (1, _ANY),
+    "accumulate": (1, _ANY),
     "steps": (1, _ANY),
     "log_every": (1, _ANY),
     "ema_decay": (0, 1),
@@ -341,7 +351,7 @@ def _check_reference(config: ConfigDict) -> None:
 
 
 def check_devices(config: ConfigDict, num_devices: int) -> None:
-    """Checks that every device gets as many images as the others.
+    """Checks that every device gets as many images as the others, of each part.
 
     Raises:
       UsageError: naming key, value and remedy.
@@ -352,3 +362,11 @@ def check_devices(config: ConfigDict, num_devices: int) -> None:
                 f"config.{key}={size} is not divisible by the {num_devices} devices: "
                 f"use a multiple of {num_devices}"
             )
+    images = config.batch_size // num_devices
+    if images % config.accumulate:
+        raise UsageError(
+            f"config.accumulate={config.accumulate} does not divide the {images} images"
+            f" that each of the {num_devices} devices has of config.batch_size="
+            f"{config.batch_size}: use a divisor of {images}, or a batch that is a "
+            f"multiple of {config.accumulate * num_devices}"
+        )

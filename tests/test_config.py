@@ -73,7 +73,10 @@ SECTIONS = {
     "model.backbone.batch_norm": (BatchNorm, {"frozen"}),
     "model.anchors": (anchor_grid, {"image_size", "levels"}),
     "normalise": (normalise, {"image"}),
-    "loss": (detection_loss, {"outputs", "targets", "class_weights"}),
+    "loss": (
+        detection_loss,
+        {"outputs", "targets", "class_weights", "num_positives"},
+    ),
     "data.augment": (Options, set()),
     "data.augment.colour": (colour_jitter, {"example", "rng"}),
     "postprocess": (postprocess.postprocess, {"outputs", "anchors", "image_size"}),
@@ -95,7 +98,8 @@ def test_sections_of_a_classifier_are_the_arguments_of_its_callables():
     assert set(config.model.backbone) - {"name", "batch_norm"} == arguments(
         BACKBONES["efficientnet"]
     ) - {"style"}
-    assert set(config.loss) == arguments(smoothed_cross_entropy) - {"logits", "classes"}
+    given = {"logits", "classes", "num_images"}
+    assert set(config.loss) == arguments(smoothed_cross_entropy) - given
     for section in ("optimizer", "normalise", "eval", "checkpoint"):
         assert set(config[section]) == set(config_lib.get_config("table", 0)[section])
     given = {"source", "image_size", "batch_size", "seed", "shard"}
@@ -270,11 +274,19 @@ def test_padding_has_the_mean_of_normalisation_or_is_grey(config):
 
 @pytest.mark.parametrize("key", ["batch_size", "eval.batch_size"])
 def test_every_device_gets_as_many_images_as_the_others(key):
-    config = ConfigDict({"batch_size": 24, "eval": {"batch_size": 24}})
+    config = ConfigDict({"batch_size": 24, "accumulate": 1, "eval": {"batch_size": 24}})
     for devices in (1, 2, 8, 24):
         check_devices(config, devices)
     config.update_from_flattened_dict({key: 20})
     with pytest.raises(UsageError, match=f"config.{key}=20 .* 8 devices.* of 8"):
+        check_devices(config, 8)
+
+
+def test_every_device_has_images_of_every_part():
+    config = ConfigDict({"batch_size": 24, "accumulate": 6, "eval": {"batch_size": 24}})
+    for devices in (1, 2, 4):
+        check_devices(config, devices)
+    with pytest.raises(UsageError, match=r"accumulate=6 .* 3 images .* of 48"):
         check_devices(config, 8)
 
 

@@ -9,6 +9,7 @@ from jax import numpy as jnp
 from efdet_jax.errors import Diverged
 from efdet_jax.guard import Guard, Taken
 from efdet_jax.models.classifier import Classifier
+from efdet_jax.objectives import Objective
 from efdet_jax.structures import LabelledBatch
 from efdet_jax.train_step import initial_state, train_step
 
@@ -35,24 +36,29 @@ LINE = Line(
 )
 
 
-def step_on(state, pixel, *, loss=lambda y: y, clip=1e9):
+def step_on(state, *pixels, loss=lambda y: y, clip=1e9):
+    """A step on images of one pixel value each, every one of them a part."""
     optimizer = optax.chain(optax.clip_by_global_norm(clip), optax.trace(0.9))
     batch = LabelledBatch(
-        image=jnp.full((1, 2, 2, 3), pixel, jnp.uint8),
-        classes=jnp.zeros(1, jnp.int32),
-        image_index=jnp.zeros(1, jnp.int32),
+        image=jnp.stack([jnp.full((2, 2, 3), pixel, jnp.uint8) for pixel in pixels]),
+        classes=jnp.zeros(len(pixels), jnp.int32),
+        image_index=jnp.arange(len(pixels), dtype=jnp.int32),
     )
     return train_step(
         state or initial_state(START, optimizer),
         batch,
         model=LINE,
-        objective=lambda outputs, batch: (loss(outputs), {"part": loss(outputs)}),
+        objective=Objective(
+            targets=lambda batch: batch.classes,
+            share=lambda y, targets, whole: (loss(y), {"part": loss(y)}),
+        ),
         normalisation={"mean": (0.0,) * 3, "stddev": (1.0,) * 3},
         optimizer=optimizer,
         schedule=optax.constant_schedule(0.1),
         l2_weight=0.0,
         ema_decay=0.9,
         seed=0,
+        accumulate=len(pixels),
     )
 
 
@@ -84,8 +90,27 @@ def test_a_step_that_is_not_finite_changes_only_the_counters(name):
     assert after.params != state.params
 
 
-def taken(step, skipped, *, loss=1.0, part=1.0):
-    metrics = {"loss": loss, "box_loss": part, "skipped_steps": skipped}
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_part_that_is_not_finite_takes_the_whole_step_with_it(name):
+    def loss(y):
+        return jax.lax.cond(y == 14, LOSSES[name], lambda y: y, y)
+
+    state, metrics = step_on(None, 3, 5, 4, loss=loss)
+    assert metrics["skipped_steps"] == 0
+    assert metrics["part_not_finite"] == -1
+    weight = state.params["line"]["kernel"]
+    start = initial_state(START, optax.identity())
+    for pixels, part in (((3, 5, 7), 2), ((7, 3, 5), 0), ((3, 7, 7), 1)):
+        skipped, metrics = step_on(None, *pixels, loss=loss)
+        assert not np.isfinite([metrics["loss"], metrics["gradient_norm"]]).all()
+        assert metrics["part_not_finite"] == part
+        assert skipped.skipped == 1
+        assert skipped.params == start.params != {"line": {"kernel": weight}}
+        assert skipped.batch_stats == start.batch_stats
+
+
+def taken(step, skipped, *, loss=1.0, part=1.0, **more):
+    metrics = {"loss": loss, "box_loss": part, "skipped_steps": skipped} | more
     batch = LabelledBatch(
         image=np.zeros((3, 2, 2, 3), np.uint8),
         classes=np.zeros(3, np.int32),
@@ -95,7 +120,7 @@ def taken(step, skipped, *, loss=1.0, part=1.0):
 
 
 def test_a_skipped_step_is_told_of_with_its_part_and_images(caplog):
-    guard = Guard(most=5, skipped_before=2, image_id=lambda i: f"image{i}.jpg")
+    guard = Guard(most=5, skipped_before=2, parts=1, image_id=lambda i: f"image{i}.jpg")
     with caplog.at_level(logging.WARNING):
         guard.look(taken(7, 2))
         assert not caplog.messages
@@ -106,8 +131,18 @@ def test_a_skipped_step_is_told_of_with_its_part_and_images(caplog):
     assert line.endswith("skipped, 3 so far")
 
 
+def test_of_a_batch_in_parts_the_images_of_the_part_are_named(caplog):
+    guard = Guard(most=5, skipped_before=0, parts=3, image_id=lambda i: f"image{i}")
+    with caplog.at_level(logging.WARNING):
+        guard.look(taken(1, 1, loss=np.nan, part_not_finite=1.0))
+        guard.look(taken(2, 2, loss=np.nan, part_not_finite=-1.0))
+    first, second = caplog.messages
+    assert "at step 1, images image0: " in first
+    assert "at step 2, images image4, image0, ...: " in second
+
+
 def test_only_steps_in_a_row_end_a_run():
-    guard = Guard(most=2, skipped_before=0, image_id=str)
+    guard = Guard(most=2, skipped_before=0, parts=1, image_id=str)
     counts = [1, 2, 2, 3, 4, 4]
     for step, count in enumerate(counts):
         guard.look(taken(step, count, loss=np.inf))

@@ -84,12 +84,14 @@ def detection_loss(
     delta: float,
     box_weight: float,
     class_weights: Float[Array | np.ndarray, " k"] | None = None,
+    num_positives: Float[Array, ""] | None = None,
 ) -> Losses:
     """Returns the loss of a batch: that of classes + box_weight · that of boxes.
 
     Both parts are sums over the batch divided by the number of positive anchors in the
     batch plus one, the loss of boxes by four times that. An image without objects is
-    thus pure background, and the split of a batch over devices changes nothing.
+    thus pure background, and the split of a batch over devices changes nothing. Given
+    the positives of a batch, the losses of its parts add up to the batch's.
 
     A component of a box target that is exactly 0 takes no part. The reference finds its
     positives by `target != 0`, so that a perfect component is skipped; it costs next to
@@ -109,8 +111,12 @@ def detection_loss(
       delta: where its squares become lines, in units of box codes.
       box_weight: what boxes weigh beside classes.
       class_weights: of `class_losses`.
+      num_positives: anchors of the batch that these images are a part of; None where
+        they are all of it.
     """
-    normalizer = jnp.sum(targets.num_positives) + 1.0
+    if num_positives is None:
+        num_positives = jnp.sum(targets.num_positives)
+    normalizer = num_positives + 1.0
     per_logit = class_losses(
         outputs.class_logits,
         targets.classes,

@@ -295,6 +295,7 @@ def averages(reference: Path) -> Iterator[Row]:
             l2_weight=0.0,
             ema_decay=0.9998,
             seed=0,
+            accumulate=1,
         ),
         compiler_options={"xla_backend_optimization_level": 0},
     )
