@@ -119,13 +119,20 @@ def evaluate(
     return Evaluation(metrics | latency(times), pictures)
 
 
+def configured_predict_step(
+    config: ConfigDict, assembly: Assembly, mesh: Mesh
+) -> PredictStep:
+    """Returns `make_predict_step` as the config says."""
+    return make_predict_step(
+        assembly.model, mesh, normalisation=config.normalise.to_dict()
+    )
+
+
 def make_evaluator(
     config: ConfigDict, assembly: Assembly, source: Source, mesh: Mesh
 ) -> Callable[[Tree], Evaluation]:
     """Returns what scores variables on `source` as the config says."""
-    predict_step = make_predict_step(
-        assembly.model, mesh, normalisation=config.normalise.to_dict()
-    )
+    predict_step = configured_predict_step(config, assembly, mesh)
 
     def evaluator(variables: Tree) -> Evaluation:
         batches = eval_batches(

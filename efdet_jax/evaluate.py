@@ -159,6 +159,24 @@ def _draw(
     )
 
 
+def configured_predict_step(
+    config: ConfigDict,
+    assembly: Assembly,
+    mesh: Mesh,
+    measure_losses: LossMeter | None = None,
+) -> PredictStep:
+    """Returns `make_predict_step` as the config says."""
+    return make_predict_step(
+        assembly.model,
+        assembly.anchors,
+        mesh,
+        image_size=tuple(config.image_size),
+        normalisation=config.normalise.to_dict(),
+        measure_losses=measure_losses,
+        **config.postprocess.to_dict(),
+    )
+
+
 def make_evaluator(
     config: ConfigDict,
     assembly: Assembly,
@@ -167,21 +185,12 @@ def make_evaluator(
     measure_losses: LossMeter | None = None,
 ) -> Callable[[Tree], Evaluation]:
     """Returns what scores variables on `source` as the config says."""
-    image_size = tuple(config.image_size)
-    predict_step = make_predict_step(
-        assembly.model,
-        assembly.anchors,
-        mesh,
-        image_size=image_size,
-        normalisation=config.normalise.to_dict(),
-        measure_losses=measure_losses,
-        **config.postprocess.to_dict(),
-    )
+    predict_step = configured_predict_step(config, assembly, mesh, measure_losses)
 
     def evaluator(variables: Tree) -> Evaluation:
         batches = eval_batches(
             source,
-            image_size=image_size,
+            image_size=tuple(config.image_size),
             batch_size=config.eval.batch_size // jax.process_count(),
             resize=config.data.resize,
             pad_colour=pad_colour(config),

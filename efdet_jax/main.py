@@ -28,9 +28,17 @@ def main(argv: list[str]) -> int:
     flags.DEFINE_enum(
         "mode",
         "train",
-        ["train", "eval", "replay"],
+        ["train", "eval", "replay", "estimate"],
         "eval: evaluate only. replay: run the step again at which a run diverged, and"
-        " find the first operation that came to nan or inf.",
+        " find the first operation that came to nan or inf. estimate: say what memory"
+        " training and evaluation take, and which batch fits.",
+        flag_values=options,
+    )
+    flags.DEFINE_float(
+        "memory_gb",
+        None,
+        "Of estimate: memory of a device that is not here, in units of 10^9 bytes.",
+        lower_bound=0.0,
         flag_values=options,
     )
     flags.DEFINE_bool(
@@ -47,12 +55,17 @@ def _train_or_score(words: list[str], options: flags.FlagValues) -> int:
     if options.print_config:
         sys.stdout.write(_describe(config) + "\n")
         return 0
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("efdet_jax").setLevel(logging.INFO)
+    # What is imported below loads the input pipeline and Orbax: seconds.
+    if options.mode == "estimate":
+        from efdet_jax.estimate import estimate
+
+        sys.stdout.write(estimate(config, memory_gb=options.memory_gb))
+        return 0
     caches.keep_compiled_programs()
     name = command.config_path(options).stem
     workdir = prepare_workdir(options.workdir or f"runs/{name}")
-    logging.basicConfig(format="%(message)s")
-    logging.getLogger("efdet_jax").setLevel(logging.INFO)
-    # These load the input pipeline and Orbax: seconds.
     if options.mode == "replay":
         from efdet_jax.replay import replay
 

@@ -21,6 +21,7 @@ from efdet_jax.data.streams import Batches
 from efdet_jax.inspection.first_look import first_look
 from efdet_jax.loss_shares import make_loss_meter
 from efdet_jax.objectives import Objective
+from efdet_jax.predicting import PredictStep
 from efdet_jax.structures import (
     BACKGROUND,
     Batch,
@@ -52,6 +53,8 @@ class Task(NamedTuple):
     """(source, config, name) → logs what is strange about a data set."""
     blank_batch: Callable[[ConfigDict], Any]
     """What this host's share of a batch looks like, without data."""
+    make_predict_step: Callable[..., PredictStep]
+    """(config, assembly, mesh) → what says what is in a batch of images."""
     make_evaluator: Callable[..., Callable[[Tree], Evaluation]]
     """(config, assembly, source, mesh) → what scores variables."""
     figures: tuple[str, ...]
@@ -143,6 +146,7 @@ TASKS = {
         lesson=_detection_lesson,
         look=first_look,
         blank_batch=_blank_batch,
+        make_predict_step=evaluate.configured_predict_step,
         make_evaluator=evaluate.make_evaluator,
         figures=("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100"),
     ),
@@ -151,6 +155,7 @@ TASKS = {
         lesson=_classification_lesson,
         look=_count,
         blank_batch=_blank_labelled_batch,
+        make_predict_step=accuracy.configured_predict_step,
         make_evaluator=accuracy.make_evaluator,
         figures=tuple(accuracy.FIGURES),
     ),

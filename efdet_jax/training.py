@@ -57,6 +57,22 @@ def make_training(
       variables: the first ones.
       mesh: the devices.
     """
+    step, first_state = _programs(config, assembly, mesh)
+    return Training(step, first_state(variables))
+
+
+def abstract_training(
+    config: ConfigDict, assembly: assemble.Assembly, mesh: Mesh
+) -> Training:
+    """Returns what `make_training` does with shapes for a state; computes nothing."""
+    step, first_state = _programs(config, assembly, mesh)
+    return Training(step, jax.eval_shape(first_state, assembly.variables))
+
+
+def _programs(
+    config: ConfigDict, assembly: assemble.Assembly, mesh: Mesh
+) -> tuple[jax.stages.Wrapped, jax.stages.Wrapped]:
+    """Returns the step, and what makes the first state of variables."""
     schedule = learning_rate_schedule(**schedule_settings(config))
     others = {
         name: value
@@ -66,9 +82,9 @@ def make_training(
     frozen = ("backbone",) if config.model.frozen.backbone else ()
     optimizer = make_optimizer(schedule, frozen=frozen, **others)
     everywhere = meshes.everywhere(mesh)
-    state = jax.jit(
+    first_state = jax.jit(
         functools.partial(initial_state, optimizer=optimizer), out_shardings=everywhere
-    )(variables)
+    )
     step = functools.partial(
         train_step,
         model=assembly.model,
@@ -87,22 +103,28 @@ def make_training(
         in_shardings=(everywhere, meshes.split(mesh)),
         out_shardings=everywhere,
     )
-    return Training(compiled, state)
+    return compiled, first_state
 
 
 class CompiledStep(NamedTuple):
     """A step for batches of one shape, and what it cost to make and costs to run."""
 
     step: jax.stages.Compiled
-    """As `Training.step`."""
     cost: dict[str, float]
     """`compile_seconds`; `xla_flops` of a step by XLA's own count, or not a number."""
 
 
 def compile_step(training: Training, batch: Batch | LabelledBatch) -> CompiledStep:
     """Returns the step of a training, compiled for a batch laid out on its mesh."""
+    return compile_program(training.step, training.state, batch)
+
+
+def compile_program(
+    program: jax.stages.Wrapped, variables: Tree, batch: Tree
+) -> CompiledStep:
+    """Returns a training or prediction step, compiled for arrays, or for shapes."""
     start = time.monotonic()
-    compiled = training.step.lower(training.state, batch).compile()
+    compiled = program.lower(variables, batch).compile()
     cost = {
         "compile_seconds": time.monotonic() - start,
         "xla_flops": (compiled.cost_analysis() or {}).get("flops", math.nan),

@@ -143,6 +143,19 @@ MISTAKES = {
         (D3, "--config.model.dtype=float16"),
         ("config.model.dtype=float16", "float32", "bfloat16"),
     ),
+    "parts that do not divide the batch": (
+        (D3, "--config.accumulate=3"),
+        ("config.accumulate=3", "config.batch_size=128", "divisor"),
+    ),
+    "no part at all": ((D3, "--config.accumulate=0"), ("config.accumulate=0",)),
+    "an unknown way to spare memory": (
+        (D3, "--config.model.remat=all"),
+        ("config.model.remat=all", "none", "blocks"),
+    ),
+    "less than no memory": (
+        (D3, "--mode=estimate", "--memory_gb=-1"),
+        ("memory_gb", "-1"),
+    ),
     "a word for a number": ((D3, "--config.batch_size=many"), ("batch_size=many",)),
     "half a batch": ((D3, "--config.batch_size=1.5"), ("batch_size=1.5",)),
     "a batch of nothing": ((D3, "--config.batch_size=0"), ("config.batch_size=0",)),

@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 
 from efdet_jax import mesh as meshes
 from efdet_jax.assemble import num_classes
+from efdet_jax.footprint import footprint
 from efdet_jax.models.initial import initial_variables
 from efdet_jax.progress import duration
 from efdet_jax.sweep.loading import trial_config
@@ -75,8 +76,6 @@ def measure(trial: Trial) -> Cost:
     training = make_training(config, assembly, variables, mesh)
     batch = meshes.place_batch(task.blank_batch(config), mesh)
     step = compile_step(training, batch).step
-    memory: Any = step.memory_analysis()
-    used = memory.temp_size_in_bytes + memory.argument_size_in_bytes
     state, _ = jax.block_until_ready(step(training.state, batch))
     start = time.monotonic()
     for _ in range(_TIMED_STEPS):
@@ -85,7 +84,7 @@ def measure(trial: Trial) -> Cost:
     return Cost(
         params=assembly.params,
         multiply_adds=assembly.multiply_adds,
-        memory_gb=used / 1e9,
+        memory_gb=footprint(step).total / 1e9,
         steps=config.steps,
         seconds_of_step=(time.monotonic() - start) / _TIMED_STEPS,
     )
