@@ -17,7 +17,7 @@ Named = dict[str, Float[Array, ""]]
 class Objective(NamedTuple):
     """What a batch should be answered with, and what an answer loses."""
 
-    targets: Callable[[Any], Tree]
+    targets: Callable[..., Tree]
     """Batch → what the network should say of it, with a row for each image."""
     share: Callable[..., tuple[Float[Array, ""], Named]]
     """(what the network says of some images of a batch, their targets, the targets of
