@@ -28,7 +28,7 @@ class LabelMap(NamedTuple):
         return {"ids": list(self.ids), "names": list(self.names)}
 
     @classmethod
-    def from_json(cls, document: object, *, where: object) -> Self:
+    def from_json(cls, document: Any, *, where: object) -> Self:
         """Returns the labels that `to_json` wrote.
 
         Args:

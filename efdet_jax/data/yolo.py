@@ -197,7 +197,7 @@ def _read_yaml(path: epath.Path) -> _Layout:
     root = document.get("path")
     return _Layout(
         path.parent,
-        tuple(names),
+        tuple(map(str, names)),
         {
             split: _entries(document[split], f"{path}, {split}")
             for split in ("train", "val", "test")

@@ -2,12 +2,13 @@
 
 import contextlib
 import gzip
+import io
 import pathlib
 import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterator
-from typing import IO
+from typing import Any
 
 from efdet_jax.errors import UsageError
 
@@ -17,6 +18,8 @@ _MOST_MEMBERS = 10_000
 _MOST_BETWEEN = 2**20
 """Bytes from one member's end to the next one's beginning."""
 
+_Plain = gzip.GzipFile | io.BufferedReader
+
 
 class _Rationed:
     """A file of which only so much can be read.
@@ -25,7 +28,7 @@ class _Rationed:
     `tarfile` keeps it in memory.
     """
 
-    def __init__(self, file: IO[bytes]):
+    def __init__(self, file: _Plain):
         self._file = file
         self.left = 0
 
@@ -56,7 +59,8 @@ def unpacked(path: pathlib.Path, *, most: int) -> Iterator[pathlib.Path]:
       Exception: The archive is damaged.
     """
     with tempfile.TemporaryDirectory() as folder, _plain(path) as plain:
-        file = _Rationed(plain)
+        # Reading needs three methods of a file, though all are asked for.
+        file: Any = _Rationed(plain)
         file.left = _MOST_BETWEEN
         size = 0
         with tarfile.open(fileobj=file, mode="r:") as archive:
@@ -76,7 +80,7 @@ def unpacked(path: pathlib.Path, *, most: int) -> Iterator[pathlib.Path]:
         yield pathlib.Path(folder)
 
 
-def _plain(path: pathlib.Path) -> IO[bytes]:
+def _plain(path: pathlib.Path) -> _Plain:
     """Opens an archive, to be read as it was before it was compressed."""
     with path.open("rb") as file:
         is_compressed = file.read(2) == _GZIP
