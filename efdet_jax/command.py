@@ -148,7 +148,9 @@ def _rows(options: flags.FlagValues) -> Iterator[tuple[str, str]]:
             yield form, flag.help
             yield "--config.KEY=VALUE", "Change a key of it, as often as you like."
         else:
-            default = f" Default: {flag.default}." if flag.default else ""
+            default = flag.default
+            shown = ",".join(default) if isinstance(default, list) else default
+            default = f" Default: {shown}." if shown else ""
             yield form, _ABSL_ADDS.sub("", flag.help) + default
 
 

@@ -1,8 +1,9 @@
-"""A detector as a file for other programs, run again and compared with the model.
+"""Make a file of a detector for other programs, compared with the model.
 
-python -m efdet_jax.export --from=WORKDIR_OR_WEIGHTS --out=DIR --formats=stablehlo,onnx
+    efdet export --from=runs/quickstart --out=exported
+    efdet export --from=runs/quickstart --formats=stablehlo,onnx --images=photos
 
-Prints how far each file's detections are from the model's. Exit code 5 if they are
+Prints how far each file's detections are from the model's. Exit code 6 if they are
 further than rounding explains; such a file is removed.
 """
 

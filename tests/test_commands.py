@@ -74,8 +74,8 @@ def test_the_verbs_are_listed_with_what_their_modules_say_of_themselves():
     [
         (["trian"], ("trian is no verb", "did you mean train?")),
         (["chekc_data", "--data=x"], ("did you mean check_data?",)),
-        (["quux"], ("quux is no verb", "train, eval, sweep")),
-        ([], ("a verb is missing", "train, eval, sweep")),
+        (["quux"], ("quux is no verb", "train, eval, predict")),
+        ([], ("a verb is missing", "train, eval, predict")),
     ],
 )
 def test_a_verb_that_is_none_is_answered_in_a_line_at_once(arguments, words):

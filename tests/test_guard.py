@@ -153,7 +153,7 @@ def test_only_steps_in_a_row_end_a_run():
 
 
 def test_a_step_that_is_looked_at_twice_counts_once(caplog):
-    guard = Guard(most=1, skipped_before=0, image_id=str)
+    guard = Guard(most=1, skipped_before=0, parts=1, image_id=str)
     for _ in range(3):
         guard.look(taken(1, 1, loss=np.inf))
     assert len(caplog.messages) == 1

@@ -79,7 +79,7 @@ def test_every_file_of_a_workdir_may_be_odd(odd, tmp_path):
     config = tiny.get_config()
     for name in ("config", "result", "lease", "attempt", "sweep"):
         ODD[odd](tmp_path / f"{name}.json")
-    journal = Journal(tmp_path)
+    journal = Journal(tmp_path, writes=True)
     refused(lambda: journal.check_resumable(config))
     refused(lambda: attempt.read(tmp_path))
     refused(lambda: enter(tmp_path, []))
@@ -127,7 +127,7 @@ def test_lines_of_metrics_that_are_none_are_forgotten(tmp_path):
     good = json.dumps({"step": 1, "loss": 2.0})
     lines = [good, DEEP, "[1]", '{"step": "1"}', "7", "{}", '{"step": 1']
     log.write_bytes("\n".join(lines).encode() + b"\n\xff\n")
-    Journal(tmp_path).start(tiny.get_config(), from_step=5)
+    Journal(tmp_path, writes=True).start(tiny.get_config(), from_step=5)
     assert log.read_text() == f"{good}\n"
 
 
@@ -169,7 +169,7 @@ def test_files_of_a_run_replace_links(own):
     names = ("config.json", "result.json", "metrics.jsonl", "detections.json")
     for name in (*names, "00.png"):
         (workdir / name).symlink_to(path)
-    journal = Journal(workdir)
+    journal = Journal(workdir, writes=True)
     journal.start(tiny.get_config(), from_step=0)
     journal.result({"step": 1})
     journal.detections([])

@@ -84,7 +84,7 @@ import numpy as np
 from efdet_jax.journal import Journal
 logging.basicConfig(format="%(message)s")
 workdir = pathlib.Path(sys.argv[1])
-journal = Journal(workdir)
+journal = Journal(workdir, writes=True)
 noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)
 values = {f"value_{i:02d}": 0.123456789 for i in range(30)}
 journal.scalars(0, values)

@@ -24,7 +24,7 @@ def write_run(workdir, config):
     """A run of a network that has learned nothing, and has found some of the truth."""
     source = assemble.open_data(config, "val")
     assembly = assemble.detector(config, source.labels.num_classes)
-    journal = Journal(workdir)
+    journal = Journal(workdir, writes=True)
     journal.start(config, from_step=0)
     variables = initial_variables(assembly.variables, seed=0, foreground_prior=0.01)
     checkpoints = Checkpoints(workdir / "checkpoints", keep=1, if_it_fails="stop")

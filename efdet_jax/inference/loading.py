@@ -119,8 +119,6 @@ def _config(weights: Weights, given: ConfigDict | None) -> ConfigDict:
         # What its weights were started from says nothing of those they are now.
         config.init_from = config.init_from_ignore = ""
         validate(config)
-    except UsageError:
-        raise
     # It may be of another version, without any key that there is now.
     except Exception as error:
         raise UsageError(

@@ -1,7 +1,7 @@
 """Tell on one page what came of a run.
 
     efdet report runs/quickstart
-    efdet report runs/quickstart --out=quickstart.html
+    efdet report --out=quickstart.html runs/quickstart
 
 Draws how it went, what it finds and misses, which mistakes cost how much and what its
 neck has learned. Needs the workdir, and the validation data that its config names.
