@@ -76,7 +76,7 @@ def test_an_estimate_is_one_table_and_leaves_nothing(monkeypatch, tmp_path, caps
     assert code == 0, err
     assert not list(tmp_path.iterdir())
     devices, params, _, _, header, *rows = out.splitlines()
-    assert devices.endswith("0.0 GB each")
+    assert devices.endswith("0.02 GB each")
     assert header.split()[:2] == ["program", "batch"]
     cells = {row.split()[0]: row.split()[1:] for row in rows}
     assert list(cells) == [
