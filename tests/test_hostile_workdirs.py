@@ -173,7 +173,7 @@ def test_files_of_a_run_replace_links(own):
     journal.start(tiny.get_config(), from_step=0)
     journal.result({"step": 1})
     journal.detections([])
-    write_pictures(str(workdir), [np.zeros((4, 4, 3), np.uint8)])
+    write_pictures(workdir, [np.zeros((4, 4, 3), np.uint8)])
     for name in (*names, "00.png"):
         assert not (workdir / name).is_symlink()
 
@@ -316,7 +316,6 @@ EDITS = {
     "metadata nested": lambda c: put(c / "state" / "_METADATA", NESTED.encode()),
     "metadata brackets": lambda c: put(c / "state" / "_METADATA", DEEP.encode()),
     "metadata of nothing": lambda c: put(c / "state" / "_METADATA", b"{}"),
-    "shardings of nobody": lambda c: put(c / "state" / "_sharding", b'{"a": "os"}'),
     "progress nested": lambda c: put(c / "progress" / "metadata", NESTED.encode()),
     "progress brackets": lambda c: put(c / "progress" / "metadata", DEEP.encode()),
     "progress a list": lambda c: put(c / "progress" / "metadata", b"[1]"),

@@ -137,10 +137,10 @@ def test_config_json_has_the_resolved_config_and_the_versions(journal):
 
 
 def test_a_full_disk_is_no_place_for_a_run(tmp_path, monkeypatch):
-    def is_full(path, data):
+    def is_full(dir):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(pathlib.Path, "write_bytes", is_full)
+    monkeypatch.setattr("efdet_jax.journal.tempfile.TemporaryFile", is_full)
     with pytest.raises(UsageError, match=r"--workdir=.* \(No space left on device\)"):
         prepare_workdir(str(tmp_path))
     assert not list(tmp_path.iterdir())
