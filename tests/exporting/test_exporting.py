@@ -89,7 +89,5 @@ def test_a_format_without_its_package_is_refused(monkeypatch):
         "find_spec",
         lambda name: None if name == "jax2onnx" else find(name),
     )
-    with pytest.raises(
-        UsageError, match=r"--formats=onnx needs jax2onnx.*: pip install"
-    ):
+    with pytest.raises(UsageError, match=r"=onnx needs jax2onnx.*: pip install"):
         chosen(["onnx"])
