@@ -9,11 +9,7 @@ import numpy as np
 from oracles.recorded import GOLDENS
 from safetensors.numpy import save
 
-NAMES = (
-    "backbone/stem/kernel",
-    "backbone/stem_bn/scale",
-    "class_head/predict/pointwise/kernel",
-)
+NAMES = ("backbone/stem/kernel", "backbone/stem_bn/scale", "class_head/predict/bias")
 ARRAYS = {
     name: np.arange(6, dtype=np.float32).reshape(2, 3) + i
     for i, name in enumerate(NAMES)
