@@ -61,12 +61,20 @@ def make_training(
     return Training(step, first_state(variables))
 
 
+class AbstractTraining(NamedTuple):
+    """A `Training` without numbers."""
+
+    step: jax.stages.Wrapped
+    state: Tree
+    """Its shapes."""
+
+
 def abstract_training(
     config: ConfigDict, assembly: assemble.Assembly, mesh: Mesh
-) -> Training:
+) -> AbstractTraining:
     """Returns what `make_training` does with shapes for a state; computes nothing."""
     step, first_state = _programs(config, assembly, mesh)
-    return Training(step, jax.eval_shape(first_state, assembly.variables))
+    return AbstractTraining(step, jax.eval_shape(first_state, assembly.variables))
 
 
 def _programs(

@@ -6,11 +6,11 @@ Prints its size, and medians: the seconds until training goes on, those until th
 checkpoint is on the disk, and of CPU time. The network has COCO's 90 classes.
 """
 
+import argparse
 import contextlib
 import pathlib
 import runpy
 import statistics
-import sys
 import tempfile
 import time
 
@@ -37,8 +37,11 @@ def state_of(experiment: str) -> object:
     return make_training(config, assembly, variables, meshes.make_mesh(1)).state
 
 
-def main(experiment: str) -> None:
-    """Prints what its checkpoints cost."""
+def main() -> None:
+    """Prints what an experiment's checkpoints cost."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("experiment", help="its file")
+    experiment = parser.parse_args().experiment
     state = jax.block_until_ready(state_of(experiment))
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -58,4 +61,4 @@ def main(experiment: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

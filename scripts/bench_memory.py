@@ -6,6 +6,7 @@ Memory is what XLA plans for the step (`footprint`); seconds are medians of step
 took turns, each with a state of its own.
 """
 
+import argparse
 import sys
 from collections.abc import Callable
 
@@ -58,8 +59,12 @@ def prepared(
 
 def main() -> None:
     """Prints the table of a published detector."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("phi", type=int, help="of D0 to D7")
+    parser.add_argument("batch_size", type=int, help="images of a step")
+    args = parser.parse_args()
     keep_memory(sys.orig_argv)
-    phi, batch_size = map(int, sys.argv[1:3])
+    phi, batch_size = args.phi, args.batch_size
     rows = {name: prepared(phi, batch_size, SETTINGS[name]) for name in SETTINGS}
     seconds = medians({name: run for name, (_, _, run) in rows.items()}, turns=TURNS)
     print(f"| D{phi}, batch {batch_size} | temporaries | all | step | compilation |")

@@ -6,6 +6,7 @@ Everything is read from the package: the tables of nodes, the sizes that phi giv
 shapes of D0. No network is run.
 """
 
+import argparse
 import functools
 import pathlib
 from collections.abc import Callable, Sequence
@@ -242,6 +243,7 @@ def flow() -> Figure:
 
 def main() -> None:
     """Writes the pictures."""
+    argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
     for name, figure in (("necks", necks()), ("scaling", sizes()), ("flow", flow())):
         path = FOLDER / f"{name}.png"
         figure.savefig(path, dpi=110, metadata={"Software": None})

@@ -1,8 +1,8 @@
-import jax
 import numpy as np
 import pytest
 from jax import numpy as jnp
 
+from efdet_jax import mesh as meshes
 from efdet_jax.accuracy import Prediction, evaluate, rank_of_class
 from efdet_jax.data.labels import contiguous
 from efdet_jax.predicting import compiled
@@ -55,7 +55,7 @@ def scored(order):
         index = batch.image_index
         return Prediction(index % 7, batch.classes, jnp.ones(4), index)
 
-    mesh = jax.make_mesh((1,), ("data",), devices=jax.devices()[:1])
+    mesh = meshes.make_mesh(1)
     step = compiled(predict, mesh)
     return evaluate(step, {}, Images(), batches(np.array(order)), mesh, num_pictures=2)
 

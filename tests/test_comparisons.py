@@ -77,7 +77,7 @@ def cost_of(name):
         arguments.pop("name"),
         **arguments,
         levels=model.levels,
-        style=model._style(model.norm, model.batch_norm),
+        style=model._style("neck", model.norm, model.batch_norm),
     )
     side = config.image_size[0]
     features = {

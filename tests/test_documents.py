@@ -16,7 +16,7 @@ import tomllib
 
 import pytest
 
-from efdet_jax import command
+from efdet_jax import command, stopping
 from efdet_jax.__main__ import VERBS, main
 from efdet_jax.sweep.launchers.choosing import LAUNCHERS
 from efdet_jax.sweep.loading import load_trials
@@ -134,6 +134,8 @@ def give(monkeypatch, capsys, examples):
 
     monkeypatch.setattr(command, "run", run_no_further)
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
+    # Else the tests end seconds after a program that they ran.
+    monkeypatch.setattr(stopping, "leave", sys.exit)
     # Else a program starts itself again.
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.arena_max=1")
     monkeypatch.chdir(ROOT)
