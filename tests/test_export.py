@@ -1,8 +1,13 @@
 import pytest
 import tiny_detector
+from jax import numpy as jnp
 
 from efdet_jax import caches, export, load
-from efdet_jax.exporting import formats
+from efdet_jax.errors import UsageError
+from efdet_jax.exporting import formats, stablehlo
+from efdet_jax.exporting.metadata import metadata
+from efdet_jax.exporting.program import Program
+from efdet_jax.structures import Detections
 from efdet_jax.weights.saving import save
 
 LABELS = tiny_detector.LABELS
@@ -41,6 +46,35 @@ def test_a_bundle_detects_what_the_weights_detect(run, weights, tmp_path):
     assert of_bundle.boxes == pytest.approx(of_weights.boxes, abs=1e-2)
 
 
+@pytest.mark.parametrize("about", [{}, {"placement": {"resize": "zoom"}}, {"labels": 3}])
+def test_a_bundle_of_a_stranger_is_refused_in_a_line(about, tmp_path):
+    config = tiny_detector.config()
+    config.image_size = (4, 6)
+    known = metadata(config, LABELS)
+    strange = {k: v for k, v in known.items() if about or k != "placement"} | about
+    stablehlo.write(Program((4, 6), nothing), tmp_path / "model.zip", strange)
+    with pytest.raises(UsageError) as caught:
+        load(str(tmp_path / "model.zip"))
+    assert str(caught.value).startswith(f"{tmp_path / 'model.zip'}: ")
+
+
+@pytest.mark.parametrize("setting", [{"method": "hard"}, {"labels": ["owl", "fox"]}])
+def test_what_a_bundle_has_in_it_cannot_be_changed(setting, tmp_path):
+    path = tmp_path / "model.zip"
+    config = tiny_detector.config()
+    config.image_size = (4, 6)
+    stablehlo.write(Program((4, 6), nothing), path, metadata(config, LABELS))
+    with pytest.raises(UsageError, match=f"{next(iter(setting))}=.* cannot be changed"):
+        load(str(path), **setting)
+
+
+def nothing(images):
+    """A detector that finds nothing."""
+    b = images.shape[0]
+    classes = jnp.full((b, 1), -1, jnp.int32)
+    return Detections(jnp.zeros((b, 1, 4)), jnp.zeros((b, 1)), classes)
+
+
 @pytest.mark.slow
 def test_flags_change_the_post_processing_of_what_is_written(run, tmp_path):
     assert run("--max_detections=3", "--score_threshold=0.2")[0] == 0
@@ -51,7 +85,7 @@ def test_flags_change_the_post_processing_of_what_is_written(run, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_file_that_finds_something_else_ends_with_5(run, tmp_path, monkeypatch):
+def test_a_file_that_finds_something_else_ends_with_6(run, tmp_path, monkeypatch):
     right = formats.FORMATS["stablehlo"]
 
     def load_shifted(path):
@@ -66,7 +100,7 @@ def test_a_file_that_finds_something_else_ends_with_5(run, tmp_path, monkeypatch
     wrong = {"stablehlo": right._replace(load=load_shifted)}
     monkeypatch.setattr(formats, "FORMATS", wrong)
     code, table, errors = run()
-    assert code == 5
+    assert code == 6
     assert "differs: removed" in table
     assert "error: --formats=stablehlo: what was written" in errors
     assert list((tmp_path / "out").iterdir()) == []

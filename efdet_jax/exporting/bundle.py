@@ -17,11 +17,16 @@ import jax
 from jax import export
 
 from efdet_jax.errors import UsageError
+from efdet_jax.regular import open_regular
 
 KIND, VERSION = "efdet_jax detector", 1
 FUNCTION, METADATA = "detector.stablehlo", "metadata.json"
 """Names in the zip file."""
 
+_LARGEST = 4 << 30
+"""Bytes of a bundle."""
+_MOST_COMPRESSED = 16 << 20
+"""Bytes that a part may have if the file holds fewer of it: text, and no weights."""
 _OWN_CALLS = {"Sharding", "shape_assertion", "stablehlo.dynamic_top_k", "mhlo.topk"}
 """What JAX itself writes as calls, and XLA resolves before it compiles."""
 _DAMAGED = (
@@ -49,7 +54,7 @@ class Bundle(NamedTuple):
 def is_bundle(path: str | pathlib.Path) -> bool:
     """Says whether a file is a bundle, or was one; weights may be zip files as well."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path, most=_LARGEST) as file, zipfile.ZipFile(file) as archive:
             return METADATA in archive.namelist()
     except _DAMAGED:
         return False
@@ -62,21 +67,46 @@ def read_bundle(path: str | pathlib.Path) -> Bundle:
       UsageError: the file is none, or it is damaged.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            metadata = json.loads(archive.read(METADATA))
-            serialized = archive.read(FUNCTION)
-        kind, version = metadata["kind"], metadata["version"]
+        with open_regular(path, most=_LARGEST) as file, zipfile.ZipFile(file) as archive:
+            metadata = json.loads(_member(archive, METADATA))
+            serialized = _member(archive, FUNCTION)
+        of_kind = metadata["kind"], metadata["version"]
     except (*_DAMAGED, TypeError) as error:
         raise UsageError(
             f"{path}: is no StableHLO bundle, or a damaged one ({_line(error)}): "
-            "export it again with python -m efdet_jax.export"
+            "export it again with efdet export"
         ) from error
-    if (kind, version) != (KIND, VERSION):
+    if of_kind != (KIND, VERSION):
         raise UsageError(
-            f"{path}: is of kind {kind!r}, version {version!r}, and read here is "
-            f"{KIND!r}, version {VERSION}: export it again with this version"
+            f"{path}: is of kind and version {of_kind}, and read here is "
+            f"{(KIND, VERSION)}: export it again with this version"
         )
-    return Bundle(jax.jit(_function(path, serialized).call), metadata)
+    exported = _function(path, serialized)
+    if not _takes_images(exported, metadata.get("image_size")):
+        raise UsageError(
+            f"{path}: its program takes other images than its metadata say: export it "
+            "again"
+        )
+    return Bundle(jax.jit(exported.call), metadata)
+
+
+def _takes_images(exported: export.Exported, size: Any) -> bool:
+    """Says whether a program takes images of a size that a stranger states."""
+    taken = [(each.shape[1:], each.dtype.name) for each in exported.in_avals]
+    return isinstance(size, list) and taken == [((*size, 3), "uint8")]
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    """Returns what a zip file has under a name.
+
+    Raises:
+      KeyError: it has nothing.
+      ValueError: little in the file would become much.
+    """
+    about = archive.getinfo(name)
+    if about.file_size > max(about.compress_size, _MOST_COMPRESSED):
+        raise ValueError(f"{name} claims {about.file_size:,} bytes")
+    return archive.read(about)
 
 
 def _function(path: str | pathlib.Path, serialized: bytes) -> export.Exported:

@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -152,7 +152,7 @@ def load(
 
     Args:
       path: a workdir, of which the newest checkpoint counts; a file of weights; or a
-        StableHLO bundle of `efdet_jax.export`, of which only the score threshold can
+        StableHLO bundle of `efdet export`, of which only the score threshold can
         be changed.
       config: of the experiment that the weights are of, where they do not say it.
       labels: a name for each output of the network, where they do not say them.
@@ -233,7 +233,7 @@ def detector_of(opened: OpenedModel, *, batch_size: int) -> LoadedDetector:
 def detector_of_bundle(
     path: str, *, batch_size: int, score_threshold: float
 ) -> LoadedDetector:
-    """Returns the detector that `efdet_jax.export` wrote; its first call compiles.
+    """Returns the detector that `efdet export` wrote; its first call compiles.
 
     Args:
       path: of the StableHLO bundle.
@@ -245,7 +245,7 @@ def detector_of_bundle(
       UsageError: see `exporting.bundle.read_bundle`.
     """
     bundle = read_bundle(path)
-    about = bundle.metadata
+    resize, colour = _placement(path, bundle.metadata)
 
     def infer(image: UInt8[np.ndarray, "b h w 3"]) -> Detections:
         found = Detections(**bundle.detect(image))
@@ -253,12 +253,35 @@ def detector_of_bundle(
         return found._replace(scores=jnp.where(is_kept, found.scores, 0.0))
 
     return LoadedDetector(
-        labels=LabelMap.from_json(about["labels"], where=path),
-        image_size=tuple(about["image_size"]),
+        labels=LabelMap.from_json(bundle.metadata.get("labels"), where=path),
+        image_size=tuple(bundle.metadata["image_size"]),
         batch_size=batch_size,
-        resize=about["placement"]["resize"],
-        pad_colour=tuple(about["placement"]["pad_colour"]),
+        resize=resize,
+        pad_colour=colour,
         infer=infer,
+    )
+
+
+def _placement(path: str, metadata: Mapping[str, Any]) -> tuple[str, Colour]:
+    """Returns how an image becomes an input, as a bundle says it.
+
+    Raises:
+      UsageError: it says something else.
+    """
+    match metadata:
+        case {
+            "placement": {
+                "resize": str(resize),
+                "pad_colour": [
+                    int() | float() as red,
+                    int() | float() as green,
+                    int() | float() as blue,
+                ],
+            }
+        } if resize in transforms.RESIZES:
+            return resize, (red, green, blue)
+    raise UsageError(
+        f"{path}: its metadata do not say how an image is placed: export it again"
     )
 
 

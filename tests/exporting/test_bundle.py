@@ -1,4 +1,5 @@
 import json
+import os
 import zipfile
 
 import jax
@@ -27,7 +28,9 @@ def one_box(images):
 @pytest.fixture
 def bundle(tmp_path):
     path = tmp_path / "model.efdet.zip"
-    about = metadata(tiny_detector.config(), tiny_detector.LABELS)
+    config = tiny_detector.config()
+    config.image_size = (4, 6)
+    about = metadata(config, tiny_detector.LABELS)
     stablehlo.write(Program((4, 6), one_box), path, about)
     return path
 
@@ -61,7 +64,7 @@ def test_a_bundle_detects_in_any_number_of_images_and_knows_its_classes(bundle):
         found = read.detect(images)
         np.testing.assert_array_equal(found["boxes"], [[[0, 0, 7, 0]]] * count)
     assert read.metadata["labels"] == {"ids": [4, 2], "names": ["owl", "fox"]}
-    assert read.metadata["image_size"] == [64, 64]
+    assert read.metadata["image_size"] == [4, 6]
     assert read.metadata["placement"]["resize"] == "letterbox"
 
 
@@ -69,6 +72,24 @@ def test_a_bundle_is_for_every_platform(bundle):
     with zipfile.ZipFile(bundle) as archive:
         exported = export.deserialize(bytearray(archive.read(FUNCTION)))
     assert set(exported.platforms) == {"cpu", "cuda", "rocm", "tpu"}
+
+
+def test_metadata_of_another_program_are_refused(bundle):
+    about = metadata(tiny_detector.config(), tiny_detector.LABELS)
+    rewrite(bundle, about=json.dumps(about))
+    assert "takes other images than its metadata say" in refusal(bundle)
+
+
+def test_little_that_would_become_much_is_refused(bundle):
+    with zipfile.ZipFile(bundle, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(METADATA, b" " * (17 << 20))
+    assert bundle.stat().st_size < 1 << 20
+    assert "claims 17,825,792 bytes" in refusal(bundle)
+
+
+def test_a_pipe_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert "no regular file" in refusal(tmp_path / "pipe")
 
 
 def test_a_missing_file_is_refused(tmp_path):
