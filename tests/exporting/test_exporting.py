@@ -1,48 +1,20 @@
 import importlib.util
 
-import jax
 import numpy as np
 import pytest
 import tiny_detector
 
 from efdet_jax.errors import UsageError
 from efdet_jax.exporting import formats as formats_lib
-from efdet_jax.exporting.exporting import export, table
+from efdet_jax.exporting.exporting import table
 from efdet_jax.exporting.formats import FORMATS, chosen
-from efdet_jax.exporting.metadata import metadata
-from efdet_jax.exporting.program import program
 from efdet_jax.pages.tables import markdown
-
-CONFIG = tiny_detector.config()
-ABOUT = metadata(CONFIG, tiny_detector.LABELS)
-
-
-def made(seed=0):
-    return program(CONFIG, tiny_detector.assembly(), tiny_detector.variables(seed))
-
-
-def exported(names, out, *, model):
-    return export(
-        made(),
-        jax.jit(model.detect),
-        tiny_detector.images(),
-        chosen(names),
-        out,
-        metadata=ABOUT,
-        score_threshold=CONFIG.postprocess.score_threshold,
-    )
-
-
-def skip_without(name):
-    for package in FORMATS[name].packages:
-        pytest.importorskip(package)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_format_finds_what_the_model_finds(name, tmp_path):
-    skip_without(name)
-    (row,) = exported([name], tmp_path, model=made())
+def test_a_format_finds_what_the_model_finds(name, exported):
+    row = exported(name)
     assert row.difference.num_compared > 10
     assert row.is_right
     assert row.path.exists()
@@ -51,8 +23,8 @@ def test_a_format_finds_what_the_model_finds(name, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_file_that_finds_something_else_is_removed(tmp_path):
-    (row,) = exported(["stablehlo"], tmp_path, model=made(seed=1))
+def test_a_file_that_finds_something_else_is_removed(exported):
+    row = exported("stablehlo", model_seed=1)
     assert not row.is_right
     assert not row.path.exists()
     assert "differs: removed" in markdown(table([row]))
@@ -60,11 +32,8 @@ def test_a_file_that_finds_something_else_is_removed(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["stablehlo", "onnx", "saved_model"])
-def test_any_number_of_images_may_be_given_at_once(name, tmp_path):
-    skip_without(name)
-    row = FORMATS[name]
-    row.write(made(), tmp_path / row.file, ABOUT)
-    detect = row.load(tmp_path / row.file)
+def test_any_number_of_images_may_be_given_at_once(name, exported):
+    detect = FORMATS[name].load(exported(name).path)
     images = tiny_detector.images(3)
     together = detect(images)
     for i, image in enumerate(images):
@@ -89,5 +58,5 @@ def test_a_format_without_its_package_is_refused(monkeypatch):
         "find_spec",
         lambda name: None if name == "jax2onnx" else find(name),
     )
-    with pytest.raises(UsageError, match=r"=onnx needs jax2onnx.*: pip install"):
+    with pytest.raises(UsageError, match=r"--formats=onnx needs jax2onnx: pip install"):
         chosen(["onnx"])
