@@ -35,7 +35,7 @@ def test_everything_that_a_step_keeps_or_says_is_float32(config):
     before = jax.tree.map(lambda leaf: leaf.dtype, training.state)
     assert jax.tree.map(lambda leaf: leaf.dtype, state) == before
     kinds = {leaf.dtype for leaf in jax.tree.leaves((state, metrics))}
-    assert kinds == {jnp.float32, jnp.int32}
+    assert kinds == {jnp.dtype("float32"), jnp.dtype("int32")}
 
 
 def test_boxes_and_scores_are_float32_from_the_heads_on(config):

@@ -6,6 +6,7 @@ and no further. What stands for something of the reader's, such as DATA, is put 
 
 import argparse
 import inspect
+import json
 import os
 import pathlib
 import re
@@ -18,6 +19,7 @@ import pytest
 
 from efdet_jax import command, stopping
 from efdet_jax.__main__ import VERBS, main
+from efdet_jax.config import get_config
 from efdet_jax.sweep.launchers.choosing import LAUNCHERS
 from efdet_jax.sweep.loading import load_trials
 
@@ -47,7 +49,9 @@ STANDS_FOR = {
     "MODEL,FOLDER": "lite0,FOLDER",
     "shapes.py:PHI": "shapes.py:-3",
     "VERB": "train",
-    "neck.name=bottom_up": "neck.name=fpn",  # which is to be written first
+    # Which are to be written first.
+    "neck.name=bottom_up": "neck.name=fpn",
+    "--launcher=plain --launcher_options=nice=10": "--launcher=local",
     "--config=…": "--config=experiments/d0.py",
     "…": "",
     "...": "",
@@ -117,6 +121,9 @@ def examples(tmp_path):
         for block in re.findall(r"(?ms)^```python\n(.*?)^```", page.read_text()):
             if match := re.search(r"--config=(\w+\.py)", block):
                 (tmp_path / match[1]).write_text(block)
+    (tmp_path / "WORKDIR").mkdir()
+    written = json.dumps({"config": json.loads(get_config("table", 0).to_json())})
+    (tmp_path / "WORKDIR" / "config.json").write_text(written)
     return tmp_path
 
 
@@ -160,7 +167,7 @@ def filled_in(line, examples):
     for name, text in STANDS_FOR.items():
         line = line.replace(name, text)
     for path in examples.iterdir():
-        line = line.replace(f"={path.name}", f"={path}")
+        line = re.sub(rf"(?<=[=:]){re.escape(path.name)}\b", str(path), line)
     return line
 
 

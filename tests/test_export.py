@@ -46,7 +46,9 @@ def test_a_bundle_detects_what_the_weights_detect(run, weights, tmp_path):
     assert of_bundle.boxes == pytest.approx(of_weights.boxes, abs=1e-2)
 
 
-@pytest.mark.parametrize("about", [{}, {"placement": {"resize": "zoom"}}, {"labels": 3}])
+@pytest.mark.parametrize(
+    "about", [{}, {"placement": {"resize": "zoom"}}, {"labels": 3}]
+)
 def test_a_bundle_of_a_stranger_is_refused_in_a_line(about, tmp_path):
     config = tiny_detector.config()
     config.image_size = (4, 6)

@@ -54,7 +54,10 @@ class Bundle(NamedTuple):
 def is_bundle(path: str | pathlib.Path) -> bool:
     """Says whether a file is a bundle, or was one; weights may be zip files as well."""
     try:
-        with open_regular(path, most=_LARGEST) as file, zipfile.ZipFile(file) as archive:
+        with (
+            open_regular(path, most=_LARGEST) as file,
+            zipfile.ZipFile(file) as archive,
+        ):
             return METADATA in archive.namelist()
     except _DAMAGED:
         return False
@@ -67,7 +70,10 @@ def read_bundle(path: str | pathlib.Path) -> Bundle:
       UsageError: the file is none, or it is damaged.
     """
     try:
-        with open_regular(path, most=_LARGEST) as file, zipfile.ZipFile(file) as archive:
+        with (
+            open_regular(path, most=_LARGEST) as file,
+            zipfile.ZipFile(file) as archive,
+        ):
             metadata = json.loads(_member(archive, METADATA))
             serialized = _member(archive, FUNCTION)
         of_kind = metadata["kind"], metadata["version"]

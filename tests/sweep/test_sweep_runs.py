@@ -111,7 +111,7 @@ def test_the_metric_is_the_one_that_is_there(tmp_path):
     ("text", "what"),
     [
         (None, "sweep.json cannot be read .* name the --workdir of a sweep"),
-        ('{"trials": [{"na', "sweep.json is damaged .* run the sweep's command"),
+        ('{"trials": [{"na', r"sweep.json is damaged .* bring it back from a copy"),
         (json.dumps({"runs": []}), "sweep.json is damaged"),
         (json.dumps({"trials": [{"name": "a"}]}), "sweep.json is damaged"),
         (json.dumps([]), "sweep.json is damaged"),
