@@ -152,6 +152,7 @@ def test_where_no_image_ever_comes_nothing_is_written(cache, tmp_path):
     assert read_latest(tmp_path / "checkpoints") is None
 
 
+@pytest.mark.trial
 def test_a_file_that_cannot_be_read_to_its_end_ends_the_process(environment, tmp_path):
     images = tmp_path / "images"
     images.mkdir()

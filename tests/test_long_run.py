@@ -28,6 +28,7 @@ def num_evaluations(log):
     return log.read_text().count('"AP50"') if log.exists() else 0
 
 
+@pytest.mark.trial
 @pytest.mark.slow
 def test_memory_threads_and_files_stay_as_many(environment, tmp_path):
     flags = {

@@ -170,7 +170,8 @@ def normed_pointwise(
 
 
 def _kernel(conv: nn.Module, dtype: jnp.dtype) -> Float[Array, "..."]:
-    return conv.get_variable("params", "kernel").astype(dtype)
+    # A program that is exported has its parameters as NumPy arrays.
+    return jnp.asarray(conv.get_variable("params", "kernel"), dtype)
 
 
 def _with_gradient_of(
