@@ -35,7 +35,7 @@ def program(config: ConfigDict, assembly: Assembly, variables: Tree) -> Program:
 
     def detect(images: Images) -> Detections:
         detections, _ = evaluate.detect(
-            variables,
+            jax.tree.map(jnp.asarray, variables),
             images,
             model=assembly.model,
             anchors=assembly.anchors,

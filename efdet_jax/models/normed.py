@@ -170,8 +170,7 @@ def normed_pointwise(
 
 
 def _kernel(conv: nn.Module, dtype: jnp.dtype) -> Float[Array, "..."]:
-    # A program that is exported has its parameters as NumPy arrays.
-    return jnp.asarray(conv.get_variable("params", "kernel"), dtype)
+    return conv.get_variable("params", "kernel").astype(dtype)
 
 
 def _with_gradient_of(
