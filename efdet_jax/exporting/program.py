@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
+from jax import numpy as jnp
 from jaxtyping import Array, UInt8
 from ml_collections import ConfigDict
 
