@@ -30,7 +30,7 @@ def exported(tmp_path_factory):
         (row,) = export(
             made(),
             jax.jit(made(model_seed).detect),
-            tiny_detector.images(),
+            list(tiny_detector.images()),
             chosen([name]),
             tmp_path_factory.mktemp(name),
             metadata=metadata(config, tiny_detector.LABELS),
