@@ -11,6 +11,7 @@ from efdet_jax.exporting.formats import FORMATS, chosen
 from efdet_jax.pages.tables import markdown
 
 
+@pytest.mark.trial
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_format_finds_what_the_model_finds(name, exported):
@@ -22,6 +23,7 @@ def test_a_format_finds_what_the_model_finds(name, exported):
     assert "same" in markdown(table([row]))
 
 
+@pytest.mark.trial
 @pytest.mark.slow
 def test_a_file_that_finds_something_else_is_removed(exported):
     row = exported("stablehlo", model_seed=1)
@@ -30,6 +32,7 @@ def test_a_file_that_finds_something_else_is_removed(exported):
     assert "differs: removed" in markdown(table([row]))
 
 
+@pytest.mark.trial
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["stablehlo", "onnx", "saved_model"])
 def test_any_number_of_images_may_be_given_at_once(name, exported):
