@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 from ml_collections import ConfigDict
 
-from efdet_jax.assemble import Assembly
+from efdet_jax.assemble import Assembly, reading
 from efdet_jax.data.labelled import eval_batches
 from efdet_jax.data.source import Source
 from efdet_jax.models.detector import normalise
@@ -139,12 +139,8 @@ def make_evaluator(
         batches = eval_batches(
             source,
             image_size=tuple(config.image_size),
-            batch_size=config.eval.batch_size // jax.process_count(),
             crop_padding=config.data.crop_padding,
-            num_threads=config.data.num_threads,
-            num_workers=config.data.num_workers,
-            shard=(jax.process_index(), jax.process_count()),
-            patience=config.data.patience,
+            **reading(config, config.eval.batch_size),
         )
         with contextlib.closing(batches):
             return evaluate(

@@ -1,7 +1,7 @@
 """From a config to the objects that training and evaluation work with."""
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -70,6 +70,23 @@ def open_spec(config: ConfigDict, spec: str, *, name: str) -> Source:
         if count == 0:
             raise UsageError(f"{name} has no {what}: check its path")
     return source
+
+
+def reading(config: ConfigDict, batch_size: int) -> dict[str, Any]:
+    """Returns what every pipeline takes of a config: how this host reads its share.
+
+    Args:
+      config: of the run.
+      batch_size: images per global batch.
+    """
+    hosts = jax.process_count()
+    return {
+        "batch_size": batch_size // hosts,
+        "num_threads": config.data.num_threads,
+        "num_workers": config.data.num_workers,
+        "shard": (jax.process_index(), hosts),
+        "patience": config.data.patience,
+    }
 
 
 def pad_colour(config: ConfigDict) -> Colour:

@@ -4,14 +4,13 @@ import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from flax import linen as nn
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, UInt8
 from ml_collections import ConfigDict
 
-from efdet_jax.assemble import Assembly, pad_colour
+from efdet_jax.assemble import Assembly, pad_colour, reading
 from efdet_jax.data.pipeline import eval_batches
 from efdet_jax.data.source import Source
 from efdet_jax.diagnosis.matching import match
@@ -240,14 +239,10 @@ def make_evaluator(
         batches = eval_batches(
             source,
             image_size=tuple(config.image_size),
-            batch_size=config.eval.batch_size // jax.process_count(),
             resize=config.data.resize,
             pad_colour=pad_colour(config),
             max_boxes=config.data.max_boxes,
-            num_threads=config.data.num_threads,
-            num_workers=config.data.num_workers,
-            shard=(jax.process_index(), jax.process_count()),
-            patience=config.data.patience,
+            **reading(config, config.eval.batch_size),
         )
         with contextlib.closing(batches):
             return evaluate(

@@ -13,7 +13,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from efdet_jax import accuracy, assemble, evaluate
-from efdet_jax.assemble import Assembly, pad_colour
+from efdet_jax.assemble import Assembly, pad_colour, reading
 from efdet_jax.balance import balance
 from efdet_jax.data import labelled, pipeline
 from efdet_jax.data.source import Source
@@ -68,11 +68,9 @@ def _detection_lesson(config: ConfigDict, assembly: Assembly, source: Source) ->
         matching=config.assign.to_dict(),
         loss=config.loss.to_dict() | {"class_weights": weights},
     )
-    hosts = jax.process_count()
     batches = pipeline.train_batches(
         source,
         image_size=tuple(config.image_size),
-        batch_size=config.batch_size // hosts,
         resize=config.data.resize,
         pad_colour=pad_colour(config),
         max_boxes=config.data.max_boxes,
@@ -82,10 +80,7 @@ def _detection_lesson(config: ConfigDict, assembly: Assembly, source: Source) ->
         augment=config.data.augment.to_dict(),
         max_broken=config.data.max_broken,
         seed=config.seed,
-        num_threads=config.data.num_threads,
-        num_workers=config.data.num_workers,
-        shard=(jax.process_index(), hosts),
-        patience=config.data.patience,
+        **reading(config, config.batch_size),
         repeats=repeats,
     )
     share = functools.partial(assembly.objective.share, class_weights=weights)
@@ -96,20 +91,15 @@ def _detection_lesson(config: ConfigDict, assembly: Assembly, source: Source) ->
 def _classification_lesson(
     config: ConfigDict, assembly: Assembly, source: Source
 ) -> Lesson:
-    hosts = jax.process_count()
     batches = labelled.train_batches(
         source,
         image_size=tuple(config.image_size),
-        batch_size=config.batch_size // hosts,
         crop_area=tuple(config.data.crop_area),
         crop_aspect=tuple(config.data.crop_aspect),
         flip=config.data.flip,
         max_broken=config.data.max_broken,
         seed=config.seed,
-        num_threads=config.data.num_threads,
-        num_workers=config.data.num_workers,
-        shard=(jax.process_index(), hosts),
-        patience=config.data.patience,
+        **reading(config, config.batch_size),
     )
     return Lesson(assembly.objective, batches, {})
 
