@@ -56,8 +56,9 @@ class NotSaved(Exception):
     """A checkpoint could not be written; those before it are as they were."""
 
 
-class Mismatch(Exception):
-    """An exported detector finds something else than the model that it was made of."""
+class NotExported(Exception):
+    """A format has no file of a detector: what there was finds something else than the
+    model, or its own tool could not convert it."""
 
 
 EXIT_CODES: dict[type[Exception], int] = {
@@ -66,7 +67,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     OutOfMemory: 3,
     NotSaved: 4,
     NotEvaluated: 5,
-    Mismatch: 6,
+    NotExported: 6,
     Interrupted: 42,
     InputStopped: 42,
     HostLost: 42,

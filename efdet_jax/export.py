@@ -4,7 +4,8 @@
     efdet export --from=runs/quickstart --formats=stablehlo,onnx --images=photos
 
 Prints how far each file's detections are from the model's. Exit code 6 if they are
-further than rounding explains; such a file is removed.
+further than rounding explains, such a file being removed, or if there is none because
+the format's own tool cannot convert the detector.
 """
 
 import sys
@@ -12,7 +13,7 @@ import sys
 from absl import flags
 
 from efdet_jax import caches, command, detector_flags
-from efdet_jax.errors import Mismatch, UsageError
+from efdet_jax.errors import NotExported, UsageError
 from efdet_jax.journal import prepare_workdir
 from efdet_jax.memory import keep_memory
 
@@ -74,13 +75,16 @@ def _export(words: list[str], options: flags.FlagValues) -> int:
         score_threshold=config.postprocess.score_threshold,
     )
     sys.stdout.write(markdown(table(rows)))
-    wrong = [row.name for row in rows if not row.is_right]
+    wrong = [row for row in rows if not row.is_right]
     if wrong:
-        raise Mismatch(
-            f"--formats={','.join(wrong)}: what was written finds something else than "
-            f"the model, by more than {TOLERANCE.boxes} pixels or {TOLERANCE.scores} "
-            "of a score, and was removed: write another format, and report it"
+        why = " and ".join(
+            f"{row.name} could not be converted ({row.refusal})"
+            if row.difference is None
+            else f"{row.name} finds something else than the model, by more than "
+            f"{TOLERANCE.boxes} pixels or {TOLERANCE.scores} of a score, and was removed"
+            for row in wrong
         )
+        raise NotExported(f"--formats: {why}: write another format, and report it")
     return 0
 
 

@@ -73,7 +73,6 @@ def kill(job, chance):
     return how
 
 
-@pytest.mark.trial
 @pytest.mark.slow
 def test_twenty_random_kills_change_no_bit(environment, tmp_path):
     seed = int(os.environ.get("CHAOS_SEED", time.time_ns() % 2**32))

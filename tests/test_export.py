@@ -104,8 +104,29 @@ def test_a_file_that_finds_something_else_ends_with_6(run, tmp_path, monkeypatch
     code, table, errors = run()
     assert code == 6
     assert "differs: removed" in table
-    assert "error: --formats=stablehlo: what was written" in errors
+    assert "error: --formats: stablehlo finds something else" in errors
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_what_cannot_be_converted_is_told_in_a_line_and_the_rest_written(
+    run, tmp_path, monkeypatch
+):
+    def write(program, path, metadata):
+        path.write_text("half of it")
+        raise RuntimeError("no such operation\nat a place in C++")
+
+    right = formats.FORMATS["stablehlo"]
+    broken = right._replace(file="broken", write=write)
+    monkeypatch.setattr(formats, "FORMATS", {"tflite": broken, "stablehlo": right})
+    code, table, errors = run("--formats=tflite,stablehlo")
+    assert code == 6
+    assert (table.count("not converted"), table.count("same")) == (1, 1)
+    assert errors.splitlines()[-1] == (
+        "error: --formats: tflite could not be converted (RuntimeError: no such "
+        "operation): write another format, and report it"
+    )
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [right.file]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -152,15 +151,25 @@ def test_where_no_image_ever_comes_nothing_is_written(cache, tmp_path):
     assert read_latest(tmp_path / "checkpoints") is None
 
 
-@pytest.mark.trial
+HANGING = """
+import pathlib, runpy, sys, threading
+from efdet_jax.data import coco
+read = coco.read_bytes
+def read_bytes(path):
+    if path.name == "5.png":
+        threading.Event().wait()
+    return read(path)
+coco.read_bytes = read_bytes
+runpy.run_module("efdet_jax.main", run_name="__main__", alter_sys=True)
+"""
+"""The main job on a disk that never answers for one file."""
+
+
 def test_a_file_that_cannot_be_read_to_its_end_ends_the_process(environment, tmp_path):
     images = tmp_path / "images"
     images.mkdir()
     for i in range(8):
         cv2.imwrite(images / f"{i}.png", np.full((64, 64, 3), 30 * i, np.uint8))
-    (images / "5.png").unlink()
-    # Who opens it waits for somebody to write to it.
-    os.mkfifo(images / "5.png")
     (tmp_path / "boxes.json").write_text(
         json.dumps(
             {
@@ -183,15 +192,15 @@ def test_a_file_that_cannot_be_read_to_its_end_ends_the_process(environment, tmp
             }
         )
     )
-    job = [sys.executable, "-m", "efdet_jax.main", "--config=tests/tiny.py"]
     flags = [
+        "--config=tests/tiny.py",
         f"--workdir={tmp_path / 'run'}",
         f"--config.data.train=coco:{tmp_path}/boxes.json,{images}",
         f"--config.data.val=coco:{tmp_path}/boxes.json,{images}",
         "--config.data.patience=1.5",
     ]
     done = subprocess.run(
-        [*job, *flags],
+        [sys.executable, "-c", HANGING, *flags],
         cwd=ROOT,
         env=environment,
         capture_output=True,

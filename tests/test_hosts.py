@@ -118,7 +118,6 @@ def test_processes_and_devices_do_not_change_the_curve(
     assert len(list(tmp_path.glob("events.out.tfevents.*"))) == 1
 
 
-@pytest.mark.trial
 @pytest.mark.slow
 def test_four_hosts_then_two_then_one_come_to_the_same(alone, environment, tmp_path):
     jobs = start(environment, tmp_path, *FIFTY, processes=4)
@@ -139,7 +138,6 @@ def test_four_hosts_then_two_then_one_come_to_the_same(alone, environment, tmp_p
     check_same(tmp_path, alone)
 
 
-@pytest.mark.trial
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", [0, 1])
 def test_when_a_host_is_lost_the_other_ends_and_a_restart_goes_on(
@@ -165,7 +163,6 @@ def test_when_a_host_is_lost_the_other_ends_and_a_restart_goes_on(
     check_same(tmp_path, alone)
 
 
-@pytest.mark.trial
 @pytest.mark.slow
 def test_what_the_first_process_refuses_ends_all_with_the_same_line(
     environment, tmp_path

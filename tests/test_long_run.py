@@ -28,7 +28,6 @@ def num_evaluations(log):
     return log.read_text().count('"AP50"') if log.exists() else 0
 
 
-@pytest.mark.trial
 @pytest.mark.slow
 def test_memory_threads_and_files_stay_as_many(environment, tmp_path):
     flags = {
@@ -61,5 +60,7 @@ def test_memory_threads_and_files_stay_as_many(environment, tmp_path):
     early, late = cycles[:third].max(axis=0), cycles[-third:].max(axis=0)
     sys.stdout.write(f"MB, threads, files: {early} early, {late} late\n")
     assert late[0] < early[0] + 20
-    assert late[1] <= early[1]
-    assert late[2] <= early[2]
+    # A pool starts its last threads when it first has work for all of them. One that
+    # stayed behind in each cycle, or in every other, would be more than this.
+    assert late[1] <= early[1] + 3
+    assert late[2] <= early[2] + 3

@@ -1,6 +1,7 @@
 """Writing a detector in several formats, each run again and held to the model."""
 
 import logging
+import math
 import pathlib
 import shutil
 import statistics
@@ -24,20 +25,30 @@ Samples = Sequence[UInt8[np.ndarray, "h w 3"]]
 
 
 class Exported(NamedTuple):
-    """A file that was written, and how it compares with the model."""
+    """What became of one format: a file, and how it compares with the model."""
 
     name: str
     path: pathlib.Path
     num_bytes: int
-    difference: Difference
+    difference: Difference | None
+    """None where the detector could not be converted, or what came of it not run."""
     milliseconds: float
     """Per image, one at a time."""
     model_milliseconds: float
+    refusal: str = ""
+    """What the format's own tool said then, in a line."""
 
     @property
     def is_right(self) -> bool:
         """Whether what it finds differs by rounding alone."""
-        return self.difference.is_within(TOLERANCE)
+        return self.difference is not None and self.difference.is_within(TOLERANCE)
+
+    @property
+    def verdict(self) -> str:
+        """What a table says of it."""
+        if self.difference is None:
+            return "not converted"
+        return "same" if self.is_right else "differs: removed"
 
 
 def export(
@@ -51,6 +62,8 @@ def export(
     score_threshold: float,
 ) -> list[Exported]:
     """Writes a detector; a file that finds something else than the model is removed.
+
+    So is what a format's tool leaves that cannot convert it, or run it afterwards.
 
     Args:
       program: the detector.
@@ -66,16 +79,20 @@ def export(
     for name, row in chosen.items():
         path = out / row.file
         _LOG.info("writing %s", path)
-        row.write(program, path, metadata)
-        found, milliseconds = _run(row.load(path), images)
+        try:
+            row.write(program, path, metadata)
+            found, milliseconds = _run(row.load(path), images)
+        # Nobody lists what these tools, most of them in C++, raise.
+        except Exception as error:
+            _LOG.debug("converting to %s failed", name, exc_info=True)
+            said = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+            compared, num_bytes, milliseconds = None, 0, math.nan
+        else:
+            said, num_bytes = "", _num_bytes(path)
+            compared = difference(expected, found, score_threshold=score_threshold)
         rows.append(
             Exported(
-                name,
-                path,
-                _num_bytes(path),
-                difference(expected, found, score_threshold=score_threshold),
-                milliseconds,
-                model_milliseconds,
+                name, path, num_bytes, compared, milliseconds, model_milliseconds, said
             )
         )
         if not rows[-1].is_right:
@@ -90,18 +107,27 @@ def table(rows: Sequence[Exported]) -> Table:
         (
             row.name,
             str(row.path),
-            f"{row.num_bytes / 1e6:.1f}",
-            str(row.difference.num_compared),
-            str(row.difference.num_alone),
-            f"{row.difference.boxes:.1e}" if row.difference.num_compared else "-",
-            f"{row.difference.scores:.1e}",
-            f"{row.milliseconds:.0f}",
+            *_figures(row),
             f"{row.model_milliseconds:.0f}",
-            "same" if row.is_right else "differs: removed",
+            row.verdict,
         )
         for row in rows
     ]
     return Table((*header, "ms", "ms here", "verdict"), tuple(cells), texts=2)
+
+
+def _figures(row: Exported) -> tuple[str, ...]:
+    if row.difference is None:
+        return ("-",) * 6
+    boxes, scores, num_compared, num_alone = row.difference
+    return (
+        f"{row.num_bytes / 1e6:.1f}",
+        str(num_compared),
+        str(num_alone),
+        f"{boxes:.1e}" if num_compared else "-",
+        f"{scores:.1e}",
+        f"{row.milliseconds:.0f}",
+    )
 
 
 def _run(detect: Detect, images: Samples) -> tuple[Detections, float]:
@@ -125,4 +151,4 @@ def _remove(path: pathlib.Path) -> None:
     if path.is_dir():
         shutil.rmtree(path)
     else:
-        path.unlink()
+        path.unlink(missing_ok=True)

@@ -72,7 +72,7 @@ def draw_curves(
     for i, (name, curve) in enumerate(curves.items()):
         axes.plot(recalls, curve, color=COLOURS[i % len(COLOURS)], label=name)
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
-    axes.legend(frameon=False, fontsize=8, loc="lower left")
+    axes.legend(frameon=False, fontsize=8, loc="best")
     _tidy(axes)
 
 

@@ -21,7 +21,6 @@ print({name.split(".")[0] for name in sys.modules} & heavy)
 """
 
 
-@pytest.mark.trial
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "source"), zip(FORMATS, PROGRAMS, strict=True), ids=FORMATS

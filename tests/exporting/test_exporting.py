@@ -1,4 +1,3 @@
-import importlib.util
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ from efdet_jax.exporting.formats import FORMATS, chosen
 from efdet_jax.pages.tables import markdown
 
 
-@pytest.mark.trial
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_format_finds_what_the_model_finds(name, exported):
@@ -23,7 +21,6 @@ def test_a_format_finds_what_the_model_finds(name, exported):
     assert "same" in markdown(table([row]))
 
 
-@pytest.mark.trial
 @pytest.mark.slow
 def test_a_file_that_finds_something_else_is_removed(exported):
     row = exported("stablehlo", model_seed=1)
@@ -32,7 +29,6 @@ def test_a_file_that_finds_something_else_is_removed(exported):
     assert "differs: removed" in markdown(table([row]))
 
 
-@pytest.mark.trial
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["stablehlo", "onnx", "saved_model"])
 def test_any_number_of_images_may_be_given_at_once(name, exported):
@@ -55,11 +51,10 @@ def test_no_format_is_refused():
 
 
 def test_a_format_without_its_package_is_refused(monkeypatch):
-    find = importlib.util.find_spec
     monkeypatch.setattr(
         formats_lib.importlib.util,
         "find_spec",
-        lambda name: None if name == "jax2onnx" else find(name),
+        lambda name: None if name == "jax2onnx" else name,
     )
     with pytest.raises(UsageError, match=r"--formats=onnx needs jax2onnx: pip install"):
         chosen(["onnx"])

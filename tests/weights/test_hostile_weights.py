@@ -226,7 +226,6 @@ def test_samples_are_whole(tmp_path):
             assert reading.read(tmp_path / "made").arrays
 
 
-@pytest.mark.trial
 @pytest.mark.slow
 def test_damaged_files_are_read_or_refused_within_bounds(tmp_path):
     counted = fuzzed("weights.py", tmp_path, "all", 0, 700)

@@ -123,7 +123,11 @@ def _read_tar(path: pathlib.Path) -> Stored:
                 f" {len(folders)} folders, one was expected: unpack it and give the"
                 " weight file"
             )
-        return _read_folder(folders.pop())
+        try:
+            return _read_folder(folders.pop())
+        except UsageError as error:
+            # Nobody knows the temporary folder, which will be gone: the archive is meant.
+            raise UsageError(str(error).replace(str(root), str(path))) from error
 
 
 _Reader = Callable[[pathlib.Path], Stored]
