@@ -57,8 +57,7 @@ class NotSaved(Exception):
 
 
 class NotExported(Exception):
-    """A format has no file of a detector: what there was finds something else than the
-    model, or its own tool could not convert it."""
+    """A format's file finds something else than the model, or could not be made."""
 
 
 EXIT_CODES: dict[type[Exception], int] = {

@@ -75,16 +75,22 @@ def _export(words: list[str], options: flags.FlagValues) -> int:
         score_threshold=config.postprocess.score_threshold,
     )
     sys.stdout.write(markdown(table(rows)))
-    wrong = [row for row in rows if not row.is_right]
-    if wrong:
-        why = " and ".join(
-            f"{row.name} could not be converted ({row.refusal})"
-            if row.difference is None
-            else f"{row.name} finds something else than the model, by more than "
-            f"{TOLERANCE.boxes} pixels or {TOLERANCE.scores} of a score, and was removed"
-            for row in wrong
+    differ = [r.name for r in rows if r.difference is not None and not r.is_right]
+    reasons = [
+        f"{row.name} could not be converted ({row.refusal})"
+        for row in rows
+        if row.difference is None
+    ]
+    if differ:
+        reasons.append(
+            f"{', '.join(differ)}: removed, as what was found is not what the model "
+            f"finds, by more than {TOLERANCE.boxes} pixels or {TOLERANCE.scores} of a "
+            "score"
         )
-        raise NotExported(f"--formats: {why}: write another format, and report it")
+    if reasons:
+        raise NotExported(
+            f"--formats: {'; '.join(reasons)}: write another format, and report it"
+        )
     return 0
 
 

@@ -95,6 +95,14 @@ def top(
     return best, places
 
 
+def _ascending(rows: Int[Array, "b n"]) -> Int[Array, "b n"]:
+    """Returns every row's numbers in order."""
+    if library.compiler().has_sort:
+        return jnp.sort(rows, axis=-1)
+    _, places = jax.lax.top_k(-rows, rows.shape[-1])
+    return jnp.take_along_axis(rows, places, axis=-1)
+
+
 def best_classes(logits: Float[Array, "b a k"], count: int) -> Candidates:
     """Returns the anchors, each with its best class, ties to the lower one.
 
@@ -127,7 +135,7 @@ def top_pairs(logits: Float[Array, "b a k"], count: int) -> Candidates:
     _, num_anchors, num_classes = logits.shape
     count = count or num_anchors * num_classes
     _, rows = top(jnp.max(logits, axis=-1), min(count, num_anchors))
-    rows = jnp.sort(rows, axis=-1)
+    rows = _ascending(rows)
     pairs = jnp.take_along_axis(logits, rows[..., None], axis=1)
     pairs = pairs.reshape(pairs.shape[0], -1)
     best, flat = top(pairs, min(count, pairs.shape[1]))

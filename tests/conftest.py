@@ -1,6 +1,7 @@
 """Strict JAX settings and the reference material, for every test."""
 
 import collections
+import os
 import pathlib
 
 import jax
@@ -12,8 +13,11 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory) -> dict[str, str]:
-    """Of main jobs that share their compiled programs."""
-    return environment_with_cache(tmp_path_factory.mktemp("cache"))
+    """Of main jobs that share their compiled programs, with other workers' too."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    return environment_with_cache(folder / "cache")
 
 
 @pytest.fixture(scope="session")

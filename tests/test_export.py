@@ -104,7 +104,7 @@ def test_a_file_that_finds_something_else_ends_with_6(run, tmp_path, monkeypatch
     code, table, errors = run()
     assert code == 6
     assert "differs: removed" in table
-    assert "error: --formats: stablehlo finds something else" in errors
+    assert "error: --formats: stablehlo: removed, as what was found" in errors
     assert list((tmp_path / "out").iterdir()) == []
 
 

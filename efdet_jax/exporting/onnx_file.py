@@ -14,7 +14,9 @@ from efdet_jax.structures import Detections
 INPUT = "images"
 METADATA = "efdet_jax"
 """Key of the metadata in the file, as JSON."""
-_ONNX = library.Compiler(has_platforms=False, has_top_k=True, flattens_images=True)
+_ONNX = library.Compiler(
+    has_platforms=False, has_top_k=True, has_sort=True, flattens_images=True
+)
 
 
 def write(program: Program, path: pathlib.Path, metadata: dict[str, Any]) -> None:

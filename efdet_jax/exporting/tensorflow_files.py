@@ -21,9 +21,11 @@ _VERSION = "1.3.0"
 TensorFlow, being older, do not read."""
 
 _TENSORFLOW = library.Compiler(
-    has_platforms=True, has_top_k=False, flattens_images=True
+    has_platforms=True, has_top_k=False, has_sort=True, flattens_images=True
 )
-_TFLITE = library.Compiler(has_platforms=False, has_top_k=False, flattens_images=False)
+_TFLITE = library.Compiler(
+    has_platforms=False, has_top_k=True, has_sort=False, flattens_images=False
+)
 
 
 def write_saved_model(

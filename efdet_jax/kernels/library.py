@@ -49,12 +49,14 @@ class Compiler(NamedTuple):
     whatever the platform, which the compiler recognises."""
     has_top_k: bool
     """Else the highest values are found by sorting."""
+    has_sort: bool
+    """Else rows are put in order by finding the highest of all of them."""
     flattens_images: bool
     """Makes a matrix of an image's cells and back; else 1 x 1 convolutions are written
     as such, and gates multiply images and not the kernels after them."""
 
 
-XLA = Compiler(has_platforms=True, has_top_k=True, flattens_images=True)
+XLA = Compiler(has_platforms=True, has_top_k=True, has_sort=True, flattens_images=True)
 
 _elsewhere: contextvars.ContextVar[Compiler | None] = contextvars.ContextVar(
     "_elsewhere", default=None

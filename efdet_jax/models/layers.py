@@ -95,6 +95,11 @@ def pointwise_conv(
     c, d = kernel.shape
     if x.ndim == 4 and not library.compiler().flattens_images:
         gated = x if gate is None else x * gate[:, None, None]
+        if x.shape[1:3] == (1, 1):
+            # A convolution, or product, of one cell becomes an operation in TFLite
+            # whose shape it then refuses.
+            products = gated[:, 0, 0, :, None] * kernel.astype(x.dtype)[None]
+            return jnp.sum(products, axis=1)[:, None, None]
         return full_conv(gated, kernel.astype(x.dtype)[None, None], 1, "same")
     if gate is None:
         y = _product(x.reshape(-1, c), kernel.astype(x.dtype))

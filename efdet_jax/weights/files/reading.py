@@ -126,7 +126,7 @@ def _read_tar(path: pathlib.Path) -> Stored:
         try:
             return _read_folder(folders.pop())
         except UsageError as error:
-            # Nobody knows the temporary folder, which will be gone: the archive is meant.
+            # The temporary folder says nothing to anybody: it stands for the archive.
             raise UsageError(str(error).replace(str(root), str(path))) from error
 
 
