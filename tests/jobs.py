@@ -16,11 +16,10 @@ def command(workdir, *arguments):
 
 
 def run(environment, workdir, *arguments, devices=1):
-    flags = f"--xla_force_host_platform_device_count={devices}"
     return subprocess.run(
         command(workdir, *arguments),
         cwd=ROOT,
-        env=environment | {"XLA_FLAGS": flags},
+        env=environment | {"JAX_NUM_CPU_DEVICES": str(devices)},
         capture_output=True,
         text=True,
         check=False,

@@ -191,7 +191,7 @@ print(json.dumps(told))
 def test_every_part_is_spread_over_all_devices_and_no_image_moves():
     ran = subprocess.run(
         [sys.executable, "-c", ON_DEVICES],
-        env=os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"},
+        env=os.environ | {"JAX_NUM_CPU_DEVICES": "4"},
         capture_output=True,
         text=True,
         check=False,

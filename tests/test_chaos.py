@@ -73,7 +73,7 @@ def kill(job, chance):
     return how
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=7)
 def test_twenty_random_kills_change_no_bit(environment, tmp_path):
     seed = int(os.environ.get("CHAOS_SEED", time.time_ns() % 2**32))
     sys.stdout.write(f"CHAOS_SEED={seed}\n")

@@ -143,11 +143,10 @@ for name, value in read_latest(pathlib.Path(sys.argv[1])).state.items():
 
 @pytest.mark.slow
 def test_arrays_that_devices_have_in_parts_come_back_in_parts(tmp_path):
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
     done = subprocess.run(
         [sys.executable, "-c", SPLIT, str(tmp_path / "checkpoints")],
         cwd=pathlib.Path(__file__).parents[1],
-        env=os.environ | flags,
+        env=os.environ | {"JAX_NUM_CPU_DEVICES": "8"},
         capture_output=True,
         text=True,
         check=False,

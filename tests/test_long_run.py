@@ -28,7 +28,7 @@ def num_evaluations(log):
     return log.read_text().count('"AP50"') if log.exists() else 0
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=1.5)
 def test_memory_threads_and_files_stay_as_many(environment, tmp_path):
     flags = {
         "steps": 2 * CYCLES,

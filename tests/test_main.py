@@ -36,8 +36,7 @@ def run_main(*arguments, devices=1):
     ran = subprocess.run(
         [sys.executable, "-m", "efdet_jax.main", *arguments],
         cwd=ROOT,
-        env=os.environ
-        | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"},
+        env=os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)},
         capture_output=True,
         text=True,
         check=False,

@@ -137,11 +137,10 @@ def test_a_data_set_of_objects_is_refused_in_one_line(tmp_path):
 def test_eight_devices_have_the_loss_curve_of_one(finished, tmp_path):
     job = [sys.executable, "-m", "efdet_jax.main", "--config=tests/tiny_classifier.py"]
     for devices in (1, 8):
-        flags = f"--xla_force_host_platform_device_count={devices}"
         done = subprocess.run(
             [*job, f"--workdir={tmp_path / str(devices)}"],
             cwd=ROOT,
-            env=os.environ | {"XLA_FLAGS": flags},
+            env=os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)},
             capture_output=True,
             text=True,
             check=False,
