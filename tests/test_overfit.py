@@ -35,6 +35,6 @@ def test_a_neck_finds_what_it_was_shown(neck, fusion, tmp_path):
 def test_a_retinanet_finds_what_it_was_shown(tmp_path):
     config = recipes.get_memory_config(comparisons.get_retinanet_config(50))
     config.model.neck.width = 64
-    config.steps = config.eval.every = config.checkpoint.every = 100
+    config.steps = config.eval.every = config.checkpoint.every = 150
     config.optimizer.learning_rate = 1e-3
     assert train.train(config, tmp_path)["AP"] > 0.9

@@ -19,6 +19,9 @@ MOST_BYTES = 2**33
 """Of any file of a data set."""
 _MOST_SCANS = 100
 """Of a JPEG. Each goes over all of its pixels, and takes ten bytes to write."""
+_MOST_CHUNKS = 2**20
+"""Of a PNG; encoders put some kilobytes into each."""
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _JPEG_SIGNATURE = b"\xff\xd8"
 _JPEG_SCAN, _JPEG_END = b"\xff\xda", b"\xff\xd9"
 
@@ -107,6 +110,8 @@ def decode_image(
     size = image_size(encoded, name=name)
     if encoded.startswith(_JPEG_SIGNATURE):
         _check_jpeg(encoded, name)
+    if encoded.startswith(_PNG_SIGNATURE):
+        _check_png(encoded, name)
     flags = cv2.IMREAD_COLOR_RGB | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
     stored = encoded if upright else unturned(encoded)
     # It raises on some wrong bytes and returns None on others.
@@ -153,6 +158,26 @@ def _is_cut(jpeg: bytes) -> bool:
     Neither marker can be met within the picture, where 0xFF is followed by 0.
     """
     return jpeg.rfind(_JPEG_END) < jpeg.rfind(_JPEG_SCAN)
+
+
+def _check_png(png: bytes, name: str) -> None:
+    # OpenCV takes the memory that a chunk says it has, up to four gigabytes.
+    at = len(_PNG_SIGNATURE)
+    for _ in range(_MOST_CHUNKS):
+        head = png[at : at + 8]
+        if len(head) < 8 or head[4:] == b"IEND":
+            return
+        at += 8 + int.from_bytes(head[:4])
+        if at > len(png):
+            raise UsageError(
+                f"{name}: is a PNG without its end ({len(png)} bytes); copy the file"
+                " again or leave it out"
+            )
+        at += 4  # The chunk's checksum.
+    raise UsageError(
+        f"{name}: is a PNG of more than {_MOST_CHUNKS:,} chunks; save it again or leave"
+        " it out"
+    )
 
 
 def stated_side(number: float) -> int:

@@ -157,6 +157,22 @@ def test_a_jpeg_of_many_scans_is_refused():
         decode_image(many, name="test")
 
 
+def test_a_png_s_chunk_that_says_it_is_larger_than_the_file_is_refused():
+    png = SAMPLES["png palette"]
+    place = png.index(b"PLTE") - 4
+    claimed = png[:place] + (2**32 - 1).to_bytes(4) + png[place + 4 :]
+    with in_time(1), pytest.raises(UsageError, match="name: is a PNG without its end"):
+        decode_image(claimed, name="name")
+
+
+def test_a_png_of_very_many_chunks_is_refused():
+    png = SAMPLES["png palette"]
+    empty = bytes(4) + b"tEXt" + zlib.crc32(b"tEXt").to_bytes(4)
+    place = png.index(b"PLTE") - 4
+    with in_time(), pytest.raises(UsageError, match="more than 1,048,576 chunks"):
+        decode_image(png[:place] + empty * 2**20 + png[place:], name="name")
+
+
 @pytest.mark.parametrize("other", [".ppm", ".hdr", ".pfm", ".ras"])
 def test_formats_of_which_the_header_is_not_read_are_not_decoded(other):
     image = np.full((8, 8, 3), 0.5, np.float32)
