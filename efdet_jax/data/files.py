@@ -165,7 +165,7 @@ def _check_png(png: bytes, name: str) -> None:
     at = len(_PNG_SIGNATURE)
     for _ in range(_MOST_CHUNKS):
         head = png[at : at + 8]
-        if len(head) < 8 or head[4:] == b"IEND":
+        if len(head) < 8:
             return
         at += 8 + int.from_bytes(head[:4])
         if at > len(png):
@@ -173,6 +173,8 @@ def _check_png(png: bytes, name: str) -> None:
                 f"{name}: is a PNG without its end ({len(png)} bytes); copy the file"
                 " again or leave it out"
             )
+        if head[4:] == b"IEND":
+            return
         at += 4  # The chunk's checksum.
     raise UsageError(
         f"{name}: is a PNG of more than {_MOST_CHUNKS:,} chunks; save it again or leave"

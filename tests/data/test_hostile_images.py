@@ -157,9 +157,10 @@ def test_a_jpeg_of_many_scans_is_refused():
         decode_image(many, name="test")
 
 
-def test_a_png_s_chunk_that_says_it_is_larger_than_the_file_is_refused():
+@pytest.mark.parametrize("kind", [b"PLTE", b"IEND"])
+def test_a_png_s_chunk_that_says_it_is_larger_than_the_file_is_refused(kind):
     png = SAMPLES["png palette"]
-    place = png.index(b"PLTE") - 4
+    place = png.index(kind) - 4
     claimed = png[:place] + (2**32 - 1).to_bytes(4) + png[place + 4 :]
     with in_time(1), pytest.raises(UsageError, match="name: is a PNG without its end"):
         decode_image(claimed, name="name")
