@@ -146,7 +146,7 @@ def test_four_hosts_then_two_then_one_come_to_the_same(alone, environment, tmp_p
 
 
 @pytest.mark.slow(minutes=1.5)
-@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize("victim", [0, pytest.param(1, marks=pytest.mark.exhaustive)])
 def test_when_a_host_is_lost_the_other_ends_and_a_restart_goes_on(
     victim, alone, environment, tmp_path
 ):

@@ -1,4 +1,4 @@
-"""Necks with every fusion, and RetinaNet, learn eight drawn images by heart.
+"""Necks, and RetinaNet, learn eight drawn images by heart.
 
 All necks with all fusions, and the published detectors: scripts/overfit.py.
 """
@@ -6,18 +6,13 @@ All necks with all fusions, and the published detectors: scripts/overfit.py.
 import pytest
 
 from efdet_jax import comparisons, recipes, train
-from efdet_jax.models.fusion import CHOICES
 
 PAIRS = [
     ("panet", "softmax"),
-    ("quad_fpn", "unbounded"),
     ("bifpn", "fast"),
-    ("nas_fpn", "sum"),
+    pytest.param("quad_fpn", "unbounded", marks=pytest.mark.exhaustive),
+    pytest.param("nas_fpn", "sum", marks=pytest.mark.exhaustive),
 ]
-
-
-def test_every_fusion_is_among_them():
-    assert {fusion for _, fusion in PAIRS} == set(CHOICES)
 
 
 @pytest.mark.slow(minutes=1)
