@@ -152,7 +152,7 @@ def test_where_no_image_ever_comes_nothing_is_written(cache, tmp_path):
 
 
 HANGING = """
-import pathlib, runpy, sys, threading
+import runpy, threading
 from efdet_jax.data import coco
 read = coco.read_bytes
 def read_bytes(path):

@@ -1,4 +1,4 @@
-"""Necks, and RetinaNet, learn eight drawn images by heart.
+"""Necks with every fusion, and RetinaNet, learn eight drawn images by heart.
 
 All necks with all fusions, and the published detectors: scripts/overfit.py.
 """
@@ -6,17 +6,21 @@ All necks with all fusions, and the published detectors: scripts/overfit.py.
 import pytest
 
 from efdet_jax import comparisons, recipes, train
+from efdet_jax.models.fusion import CHOICES
 
-PAIRS = [
-    ("panet", "softmax"),
-    ("bifpn", "fast"),
-    pytest.param("quad_fpn", "unbounded", marks=pytest.mark.exhaustive),
-    pytest.param("nas_fpn", "sum", marks=pytest.mark.exhaustive),
-]
+PAIRS = [("panet", "softmax"), ("bifpn", "fast")]
+MORE = [("quad_fpn", "unbounded"), ("nas_fpn", "sum")]
+
+
+def test_every_fusion_is_among_them():
+    assert {fusion for _, fusion in PAIRS + MORE} == set(CHOICES)
 
 
 @pytest.mark.slow(minutes=1)
-@pytest.mark.parametrize(("neck", "fusion"), PAIRS)
+@pytest.mark.parametrize(
+    ("neck", "fusion"),
+    [*PAIRS, *(pytest.param(*pair, marks=pytest.mark.exhaustive) for pair in MORE)],
+)
 def test_a_neck_finds_what_it_was_shown(neck, fusion, tmp_path):
     config = recipes.get_small_config(-4.0)
     config.model.neck.name = neck

@@ -197,6 +197,13 @@ def unbroken(environment, tmp_path_factory):
 
 
 @pytest.mark.slow
+def test_eight_devices_have_the_loss_curve_of_one(environment, unbroken, tmp_path):
+    done = run(environment, tmp_path, devices=8)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(losses(tmp_path)[:20], losses(unbroken)[:20], rtol=1e-4)
+
+
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
     environment, unbroken, tmp_path
 ):

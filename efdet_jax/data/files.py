@@ -9,7 +9,7 @@ import numpy as np
 from etils import epath
 from jaxtyping import UInt8
 
-from efdet_jax.data.headers import stated_size, unturned
+from efdet_jax.data.headers import PNG_SIGNATURE, stated_size, unturned
 from efdet_jax.errors import UsageError
 from efdet_jax.regular import read_regular
 
@@ -21,7 +21,6 @@ _MOST_SCANS = 100
 """Of a JPEG. Each goes over all of its pixels, and takes ten bytes to write."""
 _MOST_CHUNKS = 2**20
 """Of a PNG; encoders put some kilobytes into each."""
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _JPEG_SIGNATURE = b"\xff\xd8"
 _JPEG_SCAN, _JPEG_END = b"\xff\xda", b"\xff\xd9"
 
@@ -110,7 +109,7 @@ def decode_image(
     size = image_size(encoded, name=name)
     if encoded.startswith(_JPEG_SIGNATURE):
         _check_jpeg(encoded, name)
-    if encoded.startswith(_PNG_SIGNATURE):
+    if encoded.startswith(PNG_SIGNATURE):
         _check_png(encoded, name)
     flags = cv2.IMREAD_COLOR_RGB | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
     stored = encoded if upright else unturned(encoded)
@@ -162,7 +161,7 @@ def _is_cut(jpeg: bytes) -> bool:
 
 def _check_png(png: bytes, name: str) -> None:
     # OpenCV takes the memory that a chunk says it has, up to four gigabytes.
-    at = len(_PNG_SIGNATURE)
+    at = len(PNG_SIGNATURE)
     for _ in range(_MOST_CHUNKS):
         head = png[at : at + 8]
         if len(head) < 8:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 Size = tuple[int, int]
 """Height and width, pixels."""
 
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _JPEG_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Markers of the segment that states the size; the three left out mean other things."""
 _JPEG_BARE = {0x01, *range(0xD0, 0xD8)}
@@ -153,7 +154,7 @@ def _tiff_fields(encoded: bytes) -> dict[int, _Field]:
 
 _READERS: tuple[tuple[bytes, Callable[[bytes], Size]], ...] = (
     (b"\xff\xd8", _jpeg),
-    (b"\x89PNG\r\n\x1a\n", _png),
+    (PNG_SIGNATURE, _png),
     (b"BM", _bmp),
     (b"GIF87a", _gif),
     (b"GIF89a", _gif),

@@ -5,12 +5,13 @@ A bundle is a zip file, so that a script without this package can read it in ten
 what lies outside of it.
 """
 
+import contextlib
 import json
 import pathlib
 import re
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -54,10 +55,7 @@ class Bundle(NamedTuple):
 def is_bundle(path: str | pathlib.Path) -> bool:
     """Says whether a file is a bundle, or was one; weights may be zip files as well."""
     try:
-        with (
-            open_regular(path, most=_LARGEST) as file,
-            zipfile.ZipFile(file) as archive,
-        ):
+        with _opened(path) as archive:
             return METADATA in archive.namelist()
     except _DAMAGED:
         return False
@@ -70,10 +68,7 @@ def read_bundle(path: str | pathlib.Path) -> Bundle:
       UsageError: the file is none, or it is damaged.
     """
     try:
-        with (
-            open_regular(path, most=_LARGEST) as file,
-            zipfile.ZipFile(file) as archive,
-        ):
+        with _opened(path) as archive:
             metadata = json.loads(_member(archive, METADATA))
             serialized = _member(archive, FUNCTION)
         of_kind = metadata["kind"], metadata["version"]
@@ -94,6 +89,13 @@ def read_bundle(path: str | pathlib.Path) -> Bundle:
             "again"
         )
     return Bundle(jax.jit(exported.call), metadata)
+
+
+@contextlib.contextmanager
+def _opened(path: str | pathlib.Path) -> Iterator[zipfile.ZipFile]:
+    """Opens a zip file for reading; raises what `open_regular` and `zipfile` do."""
+    with open_regular(path, most=_LARGEST) as file, zipfile.ZipFile(file) as archive:
+        yield archive
 
 
 def _takes_images(exported: export.Exported, size: Any) -> bool:

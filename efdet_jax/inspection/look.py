@@ -8,6 +8,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from efdet_jax.data.headers import PNG_SIGNATURE
+
 UPRIGHT = 1
 _ORIENTATION_TAG = 0x0112
 
@@ -68,4 +70,4 @@ def _header(encoded: bytes) -> tuple[str, int]:
 
 
 def _is_deep_png(encoded: bytes) -> bool:
-    return encoded.startswith(b"\x89PNG\r\n\x1a\n") and encoded[24:25] == b"\x10"
+    return encoded.startswith(PNG_SIGNATURE) and encoded[24:25] == b"\x10"
