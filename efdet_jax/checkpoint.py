@@ -36,7 +36,10 @@ _MOST_PER_BYTE, _MOST_OF_NOTHING = 16, 2**20
 
 
 class Restored(NamedTuple):
-    """What a checkpoint held: the state, and what `save` was given beside it."""
+    """What a checkpoint held: the state, and what `save` was given beside it.
+
+    Arrays are NumPy's.
+    """
 
     step: int
     state: Tree
@@ -94,7 +97,7 @@ class Checkpoints:
 
         Args:
           step: its number.
-          state: a pytree of arrays.
+          state: a pytree of arrays, on the host or whole on every device.
           progress: whatever else the run needs to go on, as JSON holds it.
           best: the step of the best checkpoint, which is kept; None if there is none.
 
@@ -115,11 +118,18 @@ class Checkpoints:
         except Exception as error:
             self._report(error)
 
-    def restore_latest(self, state: Tree) -> Restored | None:
-        """Returns the newest checkpoint, laid out on devices like `state`, or None."""
+    def restore_latest(self, like: Tree) -> Restored | None:
+        """Returns the newest checkpoint, or None.
+
+        Args:
+          like: a state with the arrays that are expected, by names and shapes.
+
+        Raises:
+          UsageError: it has others.
+        """
         if self._newest is None:
             return None
-        return _restore(self._folder / str(self._newest), state)
+        return _restore(self._folder / str(self._newest), like)
 
     def latest_progress(self) -> dict | None:
         """Returns what the newest checkpoint holds beside the state, None if none."""
@@ -186,7 +196,7 @@ class Checkpoints:
 
 
 def read_latest(folder: pathlib.Path) -> Restored | None:
-    """Returns the newest checkpoint as NumPy arrays, whatever its model; or None.
+    """Returns the newest checkpoint, whatever its model; or None.
 
     `state` is made of dicts, with the fields that were saved by name. Changes nothing.
 
@@ -237,21 +247,21 @@ def _read_json(reader: ocp.Checkpointer, path: pathlib.Path, item: str) -> dict:
 
 
 def _restore(path: pathlib.Path, like: Tree | None) -> Restored:
-    """Reads a checkpoint; its state as NumPy arrays, or laid out like another.
+    """Reads a checkpoint; its state as dicts, or as a pytree like another.
 
     Raises:
       UsageError: the other has other arrays.
     """
     with _readable(path), _reader() as reader:
         progress = _read_json(reader, path, "progress")
-        state = _read_state(reader, path, like)
+        state = _read_state(reader, path)
     if like is not None:
         _check_same(state, serialization.to_state_dict(like), path)
-        state = _laid_out(serialization.from_state_dict(like, state), like)
+        state = serialization.from_state_dict(like, state)
     return Restored(int(path.name), state, progress)
 
 
-def _read_state(reader: ocp.Checkpointer, path: pathlib.Path, like: Tree | None) -> Any:
+def _read_state(reader: ocp.Checkpointer, path: pathlib.Path) -> Any:
     """Returns what `serialization.to_state_dict` made of a state."""
     if not (path / "index").is_dir():
         # Of version 0.1, when each array was written by itself.
@@ -259,22 +269,11 @@ def _read_state(reader: ocp.Checkpointer, path: pathlib.Path, like: Tree | None)
         state = reader.restore(path, args=args)["state"]
         return serialization.to_state_dict(jax.tree.map(np.asarray, state))
     index = _read_json(reader, path, "index")
-    args = ocp.args.PyTreeRestore(restore_args=_layouts(index, like))
+    names = {name for name, _, _ in jax.tree.leaves(index, is_leaf=is_place)}
+    on_host = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in names}
+    args = ocp.args.PyTreeRestore(restore_args=on_host)
     arrays = reader.restore(path, args=ocp.args.Composite(state=args))["state"]
     return unpack(Packed(arrays, index))
-
-
-def _layouts(index: dict, like: Tree | None) -> dict[str, ocp.RestoreArgs]:
-    """Says how each array of a checkpoint is to be read: on the host, if it can be."""
-    places = jax.tree.leaves(index, is_leaf=is_place)
-    layouts = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name, _, _ in places}
-    leaves = jax.tree.leaves(serialization.to_state_dict(like))
-    for (name, start, _), leaf in zip(places, leaves, strict=False):
-        if start is None:
-            layouts[name] = ocp.ArrayRestoreArgs(
-                sharding=leaf.sharding, global_shape=leaf.shape, dtype=leaf.dtype
-            )
-    return layouts
 
 
 def _check_same(state: Tree, other: Tree, path: pathlib.Path) -> None:
@@ -296,19 +295,6 @@ def _check_same(state: Tree, other: Tree, path: pathlib.Path) -> None:
                 f"{path} was written with another config: there {name} has the shape "
                 f"{found.get(name)}, not {expected.get(name)}"
             )
-
-
-def _laid_out(state: Tree, like: Tree) -> Tree:
-    """Puts arrays where others are; those that are on devices already stay there."""
-
-    def placed(value: np.ndarray | jax.Array, other: jax.Array) -> jax.Array:
-        if isinstance(value, jax.Array):
-            return value
-        return jax.make_array_from_callback(
-            other.shape, other.sharding, lambda part: value[part]
-        )
-
-    return jax.tree.map(placed, state, like)
 
 
 def _check_claim(path: pathlib.Path) -> None:

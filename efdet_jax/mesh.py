@@ -16,6 +16,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, UInt8
 
 from efdet_jax.errors import UsageError
+from efdet_jax.structures import Tree
 
 Arrays = TypeVar("Arrays", bound=tuple)
 """A record of arrays."""
@@ -65,6 +66,17 @@ def split_images(mesh: Mesh) -> NamedSharding:
 def everywhere(mesh: Mesh) -> NamedSharding:
     """Returns the layout of arrays that every device holds whole."""
     return NamedSharding(mesh, PartitionSpec())
+
+
+def place_everywhere(tree: Tree, mesh: Mesh) -> Tree:
+    """Puts arrays that every host has onto every device, whole."""
+    layout = everywhere(mesh)
+
+    def placed(value: Array | np.ndarray) -> Array:
+        host = np.asarray(value)
+        return jax.make_array_from_callback(host.shape, layout, lambda part: host[part])
+
+    return jax.tree.map(placed, tree)
 
 
 def batch_layout(batch: type[Arrays], mesh: Mesh) -> Arrays:

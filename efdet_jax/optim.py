@@ -147,7 +147,9 @@ def make_optimizer(
 
 
 def _parts_in(params: Tree, *, names: Collection[str]) -> Tree:
-    return {part: part in names for part in params}
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: any(getattr(key, "key", None) in names for key in path), params
+    )
 
 
 def _is_kernel(params: Tree) -> Tree:

@@ -21,50 +21,37 @@ that several threads write them."""
 class Packed(NamedTuple):
     """A tree, packed."""
 
-    arrays: dict[str, Any]
-    """Long ones of one axis, on the host; and, as they were, those that the devices
-    have in parts."""
+    arrays: dict[str, np.ndarray]
+    """Long ones of one axis."""
     index: dict[str, Any]
-    """The tree as dicts, as JSON holds them, with a `place` for every array: its name
-    in `arrays`, where in that it begins, its shape. One in parts begins nowhere."""
+    """The tree as dicts, as JSON holds them, with a `place` for every array: in which
+    of `arrays` it is, where in that it begins, its shape."""
 
 
 def pack(tree: Tree) -> Packed:
-    """Packs a tree of arrays; what every device has whole is copied to the host."""
+    """Packs a copy of a tree of arrays, on the host or whole on every device."""
     leaves, structure = jax.tree.flatten(serialization.to_state_dict(tree))
-    is_whole = [getattr(leaf, "is_fully_replicated", True) for leaf in leaves]
-    values = jax.device_get(
-        [leaf if whole else None for leaf, whole in zip(leaves, is_whole, strict=True)]
-    )
-    arrays: dict[str, Any] = {}
     parts: dict[str, list[np.ndarray]] = {}
     ends: dict[str, tuple[str, float]] = {}
     places = []
-    for number, (leaf, value) in enumerate(zip(leaves, values, strict=True)):
-        if value is None:
-            name, start = f"parts_{number}", None
-            arrays[name] = leaf
-        else:
-            kind = value.dtype.name
-            name, start = ends.get(kind, ("", math.inf))
-            if start + value.size > _LONGEST:
-                name, start = f"{kind}_{len(parts)}", 0
-            parts.setdefault(name, []).append(value.ravel())
-            ends[kind] = name, start + value.size
+    for leaf in map(np.asarray, jax.device_get(leaves)):
+        kind = leaf.dtype.name
+        name, start = ends.get(kind, ("", math.inf))
+        if start + leaf.size > _LONGEST:
+            name, start = f"{kind}_{len(parts)}", 0
+        parts.setdefault(name, []).append(leaf.ravel())
+        ends[kind] = name, start + leaf.size
         places.append([name, start, list(leaf.shape)])
-    arrays |= {name: np.concatenate(those) for name, those in parts.items()}
+    arrays = {name: np.concatenate(those) for name, those in parts.items()}
     return Packed(arrays, jax.tree.unflatten(structure, places))
 
 
 def unpack(packed: Packed) -> dict[str, Any]:
     """Returns the tree as dicts; the fields of a tuple by name, or else by number."""
 
-    def taken(place: list) -> Any:
+    def taken(place: list) -> np.ndarray:
         name, start, shape = place
-        array = packed.arrays[name]
-        if start is None:
-            return array
-        return array[start : start + math.prod(shape)].reshape(shape)
+        return packed.arrays[name][start : start + math.prod(shape)].reshape(shape)
 
     return jax.tree.map(taken, packed.index, is_leaf=is_place)
 

@@ -56,7 +56,7 @@ def predictions(
 
     Args:
       predict_step: from `compiled`.
-      variables: `params` and `batch_stats`.
+      variables: `params` and `batch_stats`, on the host.
       batches: all images once.
       mesh: the devices.
       num_images: of the data set.
@@ -65,6 +65,7 @@ def predictions(
       RuntimeError: after the last one, if an image did not come exactly once.
     """
     times_seen = np.zeros(num_images, int)
+    variables = meshes.place_everywhere(variables, mesh)
     for batch in batches:
         placed = meshes.place_batch(batch, mesh)
         start = time.perf_counter()

@@ -19,6 +19,7 @@ from efdet_jax.checkpoint import read_tree, write_tree
 from efdet_jax.data.labels import network_labels
 from efdet_jax.data.relabelled import relabelled
 from efdet_jax.errors import UsageError
+from efdet_jax.flat import flat_like, trees
 from efdet_jax.structures import Batch, LabelledBatch
 from efdet_jax.tasks import TASKS
 from efdet_jax.train_step import TrainState
@@ -40,7 +41,7 @@ def write_replay(
       batch: on the devices.
     """
     hosts.first_does(lambda: shutil.rmtree(_folder(workdir), ignore_errors=True))
-    write_tree(_folder(workdir), {"state": state, "batch": batch})
+    write_tree(_folder(workdir), {"state": trees(state), "batch": batch})
 
 
 def replay(config: ConfigDict, workdir: pathlib.Path) -> str:
@@ -69,14 +70,15 @@ def replay(config: ConfigDict, workdir: pathlib.Path) -> str:
         mesh,
     )
     blank = meshes.place_batch(task.blank_batch(config), mesh)
-    like = {"state": training.state, "batch": blank}
+    like = {"state": trees(training.state), "batch": blank}
     kept = read_tree(_folder(workdir), like)
+    state = meshes.place_everywhere(flat_like(training.state, kept["state"]), mesh)
     # Gives nothing away, so that it can be run more than once.
     step = jax.jit(inspect.unwrap(training.step))
-    _, metrics = jax.device_get(step(kept["state"], kept["batch"]))
+    _, metrics = jax.device_get(step(state, kept["batch"]))
     images = [source.annotations(int(i)).image_id for i in kept["batch"].image_index]
     lines = [
-        f"step {int(kept['state'].step) + 1}, images {', '.join(map(str, images))}",
+        f"step {int(state.step) + 1}, images {', '.join(map(str, images))}",
         *(f"{name:<20} {float(value):.6g}" for name, value in metrics.items()),
     ]
     if all(math.isfinite(value) for value in metrics.values()):
@@ -91,7 +93,7 @@ def replay(config: ConfigDict, workdir: pathlib.Path) -> str:
                 jax.disable_jit(),
                 contextlib.redirect_stdout(sys.stderr),
             ):
-                jax.block_until_ready(step(kept["state"], kept["batch"]))
+                jax.block_until_ready(step(state, kept["batch"]))
         except FloatingPointError as error:
             return "\n".join([*lines, f"first {what}: {_first_line(error)}"])
     return "\n".join(lines)

@@ -23,6 +23,7 @@ from efdet_jax.errors import (
     NotSaved,
     OutOfMemory,
 )
+from efdet_jax.flat import flat_like, trees
 from efdet_jax.guard import Guard, Taken
 from efdet_jax.journal import Journal
 from efdet_jax.optim import describe_schedule
@@ -147,8 +148,10 @@ class _Loop:
         self._owes_evaluation = False
         self._saved_step = 0
         seconds_before = 0.0
-        if restored := run.checkpoints.restore_latest(self.state):
-            self.state = restored.state
+        # Checkpoints hold trees: how a step lays them out is no matter of theirs.
+        if restored := run.checkpoints.restore_latest(trees(self.state)):
+            state = flat_like(self.state, restored.state)
+            self.state = meshes.place_everywhere(state, run.mesh)
             batches.set_state(restored.progress["batches"])
             self._result |= restored.progress["result"]
             seconds_before = restored.progress["seconds"]
@@ -271,7 +274,7 @@ class _Loop:
         journal, is_last = self._run.journal, step == self._config.steps
         self._owes_evaluation = is_last
         try:
-            evaluation = self._evaluator(self.state.ema)
+            evaluation = self._evaluator(trees(self.state.ema))
             found = evaluation.detections
             detections = found() if is_last and found else None
         except InputStopped:
@@ -332,4 +335,5 @@ class _Loop:
             "labels": self._run.labels.to_json(),
         }
         best = self._result.get("best_step")
-        self._run.checkpoints.save(step, self.state, progress, best=best)
+        state = trees(self.state)
+        self._run.checkpoints.save(step, state, progress, best=best)

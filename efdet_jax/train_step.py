@@ -1,7 +1,7 @@
 """One training step: a pure function of state and batch."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import optax
@@ -10,6 +10,7 @@ from jax import numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from efdet_jax.accumulation import batch_gradient
+from efdet_jax.flat import Flat
 from efdet_jax.losses import l2_loss
 from efdet_jax.models.detector import normalise
 from efdet_jax.models.networks import Network
@@ -18,7 +19,7 @@ from efdet_jax.structures import Batch, LabelledBatch, Tree
 
 
 class TrainState(NamedTuple):
-    """Everything that a step changes."""
+    """Everything that a step changes; trees of variables are `Flat`."""
 
     step: Int[Array, ""]
     params: Tree
@@ -34,13 +35,15 @@ def initial_state(
     variables: Mapping[str, Tree], optimizer: optax.GradientTransformation
 ) -> TrainState:
     """Returns the state before the first step."""
+    flat: dict[str, Any] = {
+        name: Flat.of(variables[name]) for name in ("params", "batch_stats")
+    }
     return TrainState(
         step=jnp.zeros((), jnp.int32),
-        params=variables["params"],
-        batch_stats=variables["batch_stats"],
-        opt_state=optimizer.init(variables["params"]),
+        **flat,
+        opt_state=optimizer.init(flat["params"]),
         # Copies: a step gives its buffers away, and none may be given twice.
-        ema=jax.tree.map(jnp.array, dict(variables)),
+        ema=jax.tree.map(jnp.array, flat),
         skipped=jnp.zeros((), jnp.int32),
     )
 
@@ -83,13 +86,14 @@ def train_step(
     whole = objective.targets(batch)
 
     def share(
-        params: Tree, batch_stats: Tree, rows: tuple[Array, Tree], key: Array
-    ) -> tuple[Float[Array, ""], tuple[Tree, dict]]:
+        params: Flat, batch_stats: Flat, rows: tuple[Array, Tree], key: Array
+    ) -> tuple[Float[Array, ""], tuple[Flat, dict]]:
         image, targets = rows
         if model.frozen["backbone"]:
-            params = params | {"backbone": lax.stop_gradient(params["backbone"])}
+            fixed = lax.stop_gradient(params.vectors["backbone"])
+            params = params.with_part("backbone", fixed)
         outputs, updated = model.apply(
-            {"params": params, "batch_stats": batch_stats},
+            {"params": params.tree(), "batch_stats": batch_stats.tree()},
             normalise(image, **normalisation),
             train=True,
             mutable=["batch_stats"],
@@ -97,7 +101,7 @@ def train_step(
         )
         loss, named = objective.share(outputs, targets, whole)
         l2 = l2_loss(params, weight=l2_weight / accumulate)
-        return loss + l2, (updated["batch_stats"], named | {"l2_loss": l2})
+        return loss + l2, (Flat.of(updated["batch_stats"]), named | {"l2_loss": l2})
 
     total, gradients, batch_stats, named = batch_gradient(
         share,

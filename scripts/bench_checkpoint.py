@@ -18,6 +18,7 @@ import jax
 
 from efdet_jax import mesh as meshes
 from efdet_jax.checkpoint import Checkpoints
+from efdet_jax.flat import trees
 from efdet_jax.models.initial import initial_variables
 from efdet_jax.tasks import TASKS
 from efdet_jax.training import make_training
@@ -26,7 +27,7 @@ TIMES = 5
 
 
 def state_of(experiment: str) -> object:
-    """Returns the state of an experiment before its first step."""
+    """Returns the state of an experiment before its first step, as it is saved."""
     config = runpy.run_path(experiment)["get_config"]()
     assembly = TASKS[config.task].assemble(config, 90)
     variables = initial_variables(
@@ -34,7 +35,7 @@ def state_of(experiment: str) -> object:
         seed=config.seed,
         foreground_prior=config.get("foreground_prior"),
     )
-    return make_training(config, assembly, variables, meshes.make_mesh(1)).state
+    return trees(make_training(config, assembly, variables, meshes.make_mesh(1)).state)
 
 
 def main() -> None:
@@ -42,7 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("experiment", help="its file")
     experiment = parser.parse_args().experiment
-    state = jax.block_until_ready(state_of(experiment))
+    state = state_of(experiment)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "checkpoints"

@@ -16,6 +16,7 @@ from jax import numpy as jnp
 from oracles.trees import flat_arrays
 
 from efdet_jax.accumulation import batch_gradient
+from efdet_jax.flat import trees
 from efdet_jax.footprint import footprint
 from efdet_jax.models.initial import initial_variables
 from efdet_jax.objectives import classification
@@ -80,7 +81,7 @@ def test_without_statistics_of_its_own_a_part_adds_exactly_its_share():
         config.accumulate = parts
         step, state = step_of(config)
         after, metrics = step(state, batch)
-        found[parts] = flat_arrays(after.opt_state), metrics
+        found[parts] = flat_arrays(trees(after.opt_state)), metrics
     (gradients, metrics), (summed, in_parts) = found[1], found[4]
     assert set(in_parts) - set(metrics) == {"part_not_finite"}
     for name, value in metrics.items():

@@ -1,5 +1,4 @@
 import contextlib
-import os
 import pathlib
 import shutil
 import subprocess
@@ -105,53 +104,6 @@ def test_a_state_of_another_shape_is_refused_by_name(folder):
             pytest.raises(UsageError, match=f"{folder}/3 was written with another con"),
         ):
             checkpoints.restore_latest(state(0)._replace(params=other))
-
-
-SPLIT = """
-import pathlib, sys
-import jax, numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
-from efdet_jax.checkpoint import Checkpoints, read_latest
-mesh = jax.make_mesh((4, 2), ("x", "y"))
-def laid_out(value, *axes):
-    return jax.device_put(value, NamedSharding(mesh, PartitionSpec(*axes)))
-rng = np.random.default_rng(0)
-shapes = {"split": (8, 6), "half": (4, 3), "whole": (5,)}
-values = {name: rng.random(shape) for name, shape in shapes.items()}
-state = {
-    "split": laid_out(values["split"], "x", "y"),
-    "half": laid_out(values["half"], "x"),
-    "whole": laid_out(values["whole"]),
-}
-checkpoints = Checkpoints(pathlib.Path(sys.argv[1]), keep=2, if_it_fails="stop")
-checkpoints.save(1, state, {}, best=None)
-checkpoints.close()
-checkpoints = Checkpoints(pathlib.Path(sys.argv[1]), keep=2, if_it_fails="stop")
-# The same layout; and another, in which what was split is whole and the reverse.
-other = {name: laid_out(value) for name, value in values.items()}
-other["half"] = laid_out(values["half"], None, None)
-for like in (state, other):
-    found = checkpoints.restore_latest(like).state
-    for name, value in values.items():
-        assert found[name].sharding == like[name].sharding, name
-        np.testing.assert_array_equal(found[name], np.float32(value))
-for name, value in read_latest(pathlib.Path(sys.argv[1])).state.items():
-    assert isinstance(value, np.ndarray)
-    np.testing.assert_array_equal(value, np.float32(values[name]))
-"""
-
-
-@pytest.mark.slow
-def test_arrays_that_devices_have_in_parts_come_back_in_parts(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", SPLIT, str(tmp_path / "checkpoints")],
-        cwd=pathlib.Path(__file__).parents[1],
-        env=os.environ | {"JAX_NUM_CPU_DEVICES": "8"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
 
 
 def test_only_the_newest_are_kept_and_the_best(folder):

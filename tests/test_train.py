@@ -16,6 +16,7 @@ from efdet_jax import assemble, score, train
 from efdet_jax import mesh as meshes
 from efdet_jax.checkpoint import Checkpoints
 from efdet_jax.errors import UsageError
+from efdet_jax.flat import trees
 from efdet_jax.models.initial import initial_variables
 from efdet_jax.training import make_training
 
@@ -50,7 +51,7 @@ def states(finished):
     assembly = assemble.detector(config, config.data.shapes.num_classes)
     variables = initial_variables(assembly.variables, seed=0, foreground_prior=0.01)
     mesh = meshes.make_mesh(1)
-    blank = make_training(config, assembly, variables, mesh).state
+    blank = trees(make_training(config, assembly, variables, mesh).state)
     found = {0: blank}
     for step in range(1, STEPS + 1):
         # The newest of a folder with this checkpoint alone.

@@ -57,7 +57,7 @@ def module(path: str, files: str) -> str:
 
     Args:
       path: `jit(train_step)/transpose(jvp(Detector))/backbone/block_2/expand/…`, or
-        for a parameter `state.params['backbone']['block_2']…`.
+        for a parameter `variables['params']['backbone']['block_2']…`.
       files: that it comes from, which tell apart what is outside of the network.
     """
     if path.startswith(("state.opt_state", "state.ema", "state.step")):

@@ -19,6 +19,7 @@ from efdet_jax import boxes as boxes_lib
 from efdet_jax.anchors import anchor_grid
 from efdet_jax.config import IMAGENET, get_config
 from efdet_jax.data import transforms
+from efdet_jax.flat import trees
 from efdet_jax.losses import detection_loss
 from efdet_jax.models import normalise
 from efdet_jax.models.initial import initial_variables
@@ -276,7 +277,7 @@ def averages(reference: Path) -> Iterator[Row]:
     state = initial_state(
         initial_variables(assembly.variables, seed=0, foreground_prior=0.01), optimizer
     )
-    start = state.params
+    start = trees(state.params)
     batch = Batch(
         image=np.zeros((1, *config.image_size, 3), np.uint8),
         boxes=np.zeros((1, 1, 4), np.float32),
@@ -303,7 +304,9 @@ def averages(reference: Path) -> Iterator[Row]:
     for index, (_, average, _) in enumerate(recording, start=1):
         state, _ = step(state, batch)
         leaves = zip(
-            jax.tree.leaves(state.ema["params"]), jax.tree.leaves(start), strict=True
+            jax.tree.leaves(trees(state.ema["params"])),
+            jax.tree.leaves(start),
+            strict=True,
         )
         found = [float(np.mean(np.asarray(now) - then)) + 1.0 for now, then in leaves]
         pairs[f"step {index}"] = found, np.full(len(found), average[0])
