@@ -12,7 +12,6 @@ import importlib.metadata
 import json
 import logging
 import math
-import os
 import pathlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,14 +20,13 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
+from efdet_jax import events
 from efdet_jax.errors import UsageError
-from efdet_jax.pictures import write_pictures
+from efdet_jax.pictures import as_png
 from efdet_jax.records import read_record
-from efdet_jax.replacing import replace_text
+from efdet_jax.replacing import replace_bytes, replace_text
 
 _LOG = logging.getLogger(__name__)
-
-_EVENTS = "events.out.tfevents.*"
 
 _PACKAGES = ("efdet-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain")
 
@@ -52,7 +50,8 @@ class Journal:
         """
         self.workdir = workdir
         self._writes = writes
-        self._events: Any = None
+        self._events = events.new_name()
+        self._first_step = 0
         self._missing: set[str] = set()
 
     def check_resumable(self, config: ConfigDict) -> list[tuple[str, Any, Any]]:
@@ -110,6 +109,7 @@ class Journal:
           from_step: of the checkpoint.
           evaluates_again: whether the run begins with the evaluation of that step.
         """
+        self._first_step = from_step + 1
         if not self._writes:
             return
         text = {"config": json.loads(config.to_json()), "versions": versions()}
@@ -126,20 +126,22 @@ class Journal:
         line = json.dumps({"step": step} | _finite(values)) + "\n"
         with self._dispensable("metrics.jsonl"):
             _append(self.workdir / "metrics.jsonl", line.encode())
-        with self._dispensable(_EVENTS):
-            self._tensorboard().write_scalars(step, values)
+        self._tell_tensorboard(
+            (step, events.scalar(name, value)) for name, value in values.items()
+        )
 
     def pictures(self, step: int, pictures: Sequence[np.ndarray]) -> None:
         """Writes pictures to files and to TensorBoard."""
         if not self._writes:
             return
+        files = {f"pictures/{i:02d}": as_png(each) for i, each in enumerate(pictures)}
         with self._dispensable("pictures"):
-            folder = self.workdir / "pictures"
-            folder.mkdir(exist_ok=True)
-            write_pictures(folder, pictures)
-        named = {f"pictures/{i:02d}": image[None] for i, image in enumerate(pictures)}
-        with self._dispensable(_EVENTS):
-            self._tensorboard().write_images(step, named)
+            (self.workdir / "pictures").mkdir(exist_ok=True)
+            for name, png in files.items():
+                replace_bytes(self.workdir / f"{name}.png", png)
+        self._tell_tensorboard(
+            (step, events.image(name, png)) for name, png in files.items()
+        )
 
     def detections(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Writes detections as a COCO results file; the newest stay."""
@@ -164,37 +166,24 @@ class Journal:
             before = {}
         self.result(before | values)
 
-    def close(self) -> None:
-        """Waits until everything is on disk."""
-        if self._events is not None:
-            with self._dispensable(_EVENTS):
-                self._events.close()
-
     @contextlib.contextmanager
     def _dispensable(self, name: str) -> Iterator[None]:
         """Lets the run go on without what could not be written."""
-        # TensorBoard's writer has exceptions of its own for a full disk.
-        expected = Exception if name == _EVENTS else OSError
         try:
             yield
-        except expected as error:
+        except OSError as error:
             if name not in self._missing:
                 self._missing.add(name)
-                reason = str(error).partition("\n")[0]
                 path = self.workdir / name
-                _LOG.warning("%s lacks something (%s): make room", path, reason)
+                _LOG.warning("%s lacks something (%s): make room", path, error)
 
-    def _tensorboard(self) -> Any:
-        if self._events is None:
-            # The only import of TensorFlow, seconds long: it must not delay the first
-            # training step, nor those who never log.
-            # Else it announces its convolutions, of which the writer has none.
-            os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-            from clu import metric_writers
-
-            writer = metric_writers.SummaryWriter(str(self.workdir))
-            self._events = metric_writers.AsyncWriter(writer)
-        return self._events
+    def _tell_tensorboard(self, steps: events.Steps) -> None:
+        path = self.workdir / self._events
+        content = events.records(steps)
+        if not path.exists():
+            content = events.beginning(self._first_step) + content
+        with self._dispensable(self._events):
+            _append(path, content)
 
 
 def versions() -> dict[str, str]:
@@ -226,13 +215,13 @@ def prepare_workdir(path: str, *, flag: str = "--workdir") -> pathlib.Path:
     return workdir
 
 
-def _append(path: pathlib.Path, line: bytes) -> None:
-    """Adds a line to a file, or nothing of it."""
+def _append(path: pathlib.Path, content: bytes) -> None:
+    """Adds something to a file, or nothing of it."""
     with path.open("ab", buffering=0) as file:
         before = file.tell()
         try:
-            while line:
-                line = line[file.write(line) :]
+            while content:
+                content = content[file.write(content) :]
         except OSError:
             file.truncate(before)
             raise

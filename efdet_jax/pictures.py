@@ -1,14 +1,12 @@
 """Pictures of what was found beside the truth, for people to look at."""
 
 import colorsys
-import pathlib
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from efdet_jax.replacing import replace_bytes
 from efdet_jax.structures import BACKGROUND, IGNORED
 
 Picture = UInt8[np.ndarray, "_ _ 3"]
@@ -232,13 +230,7 @@ def text_colour(background: tuple[int, int, int]) -> tuple[int, int, int]:
     return (0, 0, 0) if luminance > 0.179 else (255, 255, 255)
 
 
-def write_pictures(folder: pathlib.Path, pictures: Sequence[Picture]) -> None:
-    """Writes PNG files `00.png`, `01.png`, and so on.
-
-    Raises:
-      OSError: there is no room, or the folder may not be written.
-    """
-    for index, picture in enumerate(pictures):
-        # OpenCV's own writing does not say why it failed.
-        _, png = cv2.imencode(".png", picture[:, :, ::-1])
-        replace_bytes(folder / f"{index:02d}.png", png.tobytes())
+def as_png(picture: Picture) -> bytes:
+    """Returns what a PNG file of a picture holds."""
+    _, png = cv2.imencode(".png", picture[:, :, ::-1])
+    return png.tobytes()

@@ -64,9 +64,7 @@ def journal_of(workdir: pathlib.Path) -> Iterator[Journal]:
     """
     with contextlib.ExitStack() as stack:
         hosts.first_does(lambda: stack.enter_context(held(workdir)))
-        journal = Journal(workdir, writes=hosts.is_first())
-        stack.callback(journal.close)
-        yield journal
+        yield Journal(workdir, writes=hosts.is_first())
 
 
 def open_run(

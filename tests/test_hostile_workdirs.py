@@ -18,7 +18,6 @@ from efdet_jax import lease
 from efdet_jax.checkpoint import Checkpoints, read_latest
 from efdet_jax.errors import UsageError, printable
 from efdet_jax.journal import Journal, prepare_workdir
-from efdet_jax.pictures import write_pictures
 from efdet_jax.records import read_record
 from efdet_jax.replacing import replace_text
 from efdet_jax.run import labels_of
@@ -167,14 +166,16 @@ def test_holding_a_workdir_writes_nothing_elsewhere(name, own):
 def test_files_of_a_run_replace_links(own):
     path, workdir = own
     names = ("config.json", "result.json", "metrics.jsonl", "detections.json")
-    for name in (*names, "00.png"):
+    names = (*names, "pictures/00.png")
+    (workdir / "pictures").mkdir()
+    for name in names:
         (workdir / name).symlink_to(path)
     journal = Journal(workdir, writes=True)
     journal.start(tiny.get_config(), from_step=0)
     journal.result({"step": 1})
     journal.detections([])
-    write_pictures(workdir, [np.zeros((4, 4, 3), np.uint8)])
-    for name in (*names, "00.png"):
+    journal.pictures(1, [np.zeros((4, 4, 3), np.uint8)])
+    for name in names:
         assert not (workdir / name).is_symlink()
 
 

@@ -6,7 +6,12 @@ import subprocess
 import sys
 
 import cv2
+import numpy as np
 import pytest
+from tensorboard.backend.event_processing.plugin_event_accumulator import (
+    EventAccumulator,
+)
+from tensorboard.util.tensor_util import make_ndarray
 
 from efdet_jax import recipes
 from efdet_jax.errors import UsageError
@@ -14,18 +19,9 @@ from efdet_jax.journal import Journal, prepare_workdir
 from efdet_jax.validation import lookup
 
 
-class Silent:
-    """Stands in for TensorBoard's writer, which takes seconds to load."""
-
-    def write_scalars(self, step, values):
-        pass
-
-
 @pytest.fixture
 def journal(tmp_path):
-    journal = Journal(tmp_path, writes=True)
-    journal._events = Silent()
-    return journal
+    return Journal(tmp_path, writes=True)
 
 
 def rows(journal):
@@ -40,6 +36,50 @@ def test_every_scalar_is_a_line_with_its_step(journal):
         {"step": 10, "loss": 1.5},
         {"step": 20, "loss": 1.25, "AP": 0.5},
     ]
+
+
+def tensorboard(folder):
+    """What TensorBoard has read of a folder."""
+    accumulator = EventAccumulator(str(folder), tensor_size_guidance={"scalars": 0})
+    return accumulator.Reload()
+
+
+def test_tensorboard_has_every_scalar_and_picture(journal):
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (2, 20, 30, 3), np.uint8)
+    journal.scalars(10, {"loss": 1.5, "AP": float("nan")})
+    journal.scalars(20, {"loss": 1.25})
+    journal.pictures(20, list(pictures))
+    shown = tensorboard(journal.workdir)
+    found = [
+        (event.step, make_ndarray(event.tensor_proto).item())
+        for event in shown.Tensors("loss")
+    ]
+    assert found == [(10, 1.5), (20, 1.25)]
+    (nan,) = shown.Tensors("AP")
+    assert np.isnan(make_ndarray(nan.tensor_proto))
+    for name, plugin in (("loss", "scalars"), ("pictures/00", "images")):
+        assert shown.SummaryMetadata(name).plugin_data.plugin_name == plugin
+    for index, picture in enumerate(pictures):
+        (event,) = shown.Tensors(f"pictures/0{index}")
+        width, height, png = make_ndarray(event.tensor_proto)
+        assert (width, height) == (b"30", b"20")
+        decoded = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+        np.testing.assert_array_equal(decoded[..., ::-1], picture)
+
+
+def test_tensorboard_has_the_steps_that_were_done_again_once(tmp_path):
+    config = recipes.get_small_config(-3.0)
+    for first, last, loss in ((1, 7, 1.0), (6, 9, 2.0)):
+        journal = Journal(tmp_path, writes=True)
+        journal.start(config, from_step=first - 1)
+        for step in range(first, last + 1):
+            journal.scalars(step, {"loss": loss})
+    found = [
+        (event.step, make_ndarray(event.tensor_proto).item())
+        for event in tensorboard(tmp_path).Tensors("loss")
+    ]
+    assert found == [(step, 1.0 if step < 6 else 2.0) for step in range(1, 10)]
 
 
 def test_what_is_no_number_is_null_in_every_file(journal):
@@ -100,7 +140,6 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 journal.scalars(60, values)
 journal.pictures(2, [noise])
 journal.result({"step": 2})
-journal.close()
 """
 
 
@@ -124,6 +163,13 @@ def test_a_full_disk_costs_what_was_to_be_logged_and_no_more(tmp_path):
     assert 5 < len(steps) < 30
     assert json.loads((tmp_path / "result.json").read_text()) == {"step": 2}
     assert cv2.imread(tmp_path / "pictures/00.png").shape == (200, 200, 3)
+    (events,) = tmp_path.glob("events.out.tfevents.*")
+    told = f"{events} lacks something ([Errno 27] File too large): make"
+    assert done.stderr.count(told) == 1, done.stderr
+    shown = tensorboard(tmp_path)
+    steps = [event.step for event in shown.Tensors("value_07")]
+    assert steps == [*range(len(steps) - 1), 60]
+    assert [event.step for event in shown.Tensors("pictures/00")] == [2]
     assert not list(tmp_path.glob(".*"))
 
 

@@ -1,4 +1,4 @@
-"""The curves and the table of trials for TensorBoard, without loading TensorFlow.
+"""The curves and the table of trials for TensorBoard.
 
 curves/FAMILY  a run for each family, its scalars by multiply-adds in millions as the
                step, so that the scalar dashboard draws scaling curves
@@ -6,19 +6,13 @@ trials/NAME    a run for each trial, its overrides and figures for the hparams p
 """
 
 import pathlib
-import time
 import urllib.parse
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tensorboard.compat.proto import event_pb2 as events
-from tensorboard.compat.proto import summary_pb2 as summaries
 from tensorboard.plugins.hparams import summary_v2 as hparams
-from tensorboard.plugins.image import metadata as image_metadata
-from tensorboard.plugins.scalar.summary_v2 import scalar_pb
-from tensorboard.summary.writer.record_writer import RecordWriter
-from tensorboard.util import tensor_util
 
+from efdet_jax import events
 from efdet_jax.sweep.report.curves import COSTS, Curve, having
 from efdet_jax.sweep.report.figure import Images
 from efdet_jax.sweep.report.runs import Run
@@ -30,13 +24,6 @@ _STEP = (
 
 UNBENT = "#scalars&_smoothingWeight=0"
 """Behind TensorBoard's address: the curves as they are, not smoothed."""
-
-# Their classes are made at import, where no type checker sees them.
-Event, SessionLog = events.Event, events.SessionLog  # pyrefly: ignore
-Summary = summaries.Summary  # pyrefly: ignore
-
-Steps = Iterable[tuple[int, Any]]
-"""Summaries with their steps."""
 
 
 def write_dashboards(
@@ -50,7 +37,7 @@ def write_dashboards(
     before = [path for name in ("curves", "trials") for path in _files(out / name)]
     for curve in curves:
         _write(out / "curves" / _folder(curve.name), _curve_steps(curve, metric))
-    _write(out / "curves", [(0, _image(name, i)) for name, i in images.items()])
+    _write(out / "curves", _pictures(images))
     tried = [run for run in runs if run.figures]
     figures = (metric, *COSTS)
     _write(out / "trials", [(0, _table(tried, figures))])
@@ -62,22 +49,27 @@ def write_dashboards(
         path.unlink(missing_ok=True)
 
 
-def _curve_steps(curve: Curve, metric: str) -> Steps:
+def _pictures(images: Mapping[str, Images]) -> events.Steps:
+    for name, drawn in images.items():
+        yield 0, events.image(f"curve/{name}", drawn.png)
+
+
+def _curve_steps(curve: Curve, metric: str) -> events.Steps:
     for point in having(curve, "multiply_adds").points:
         step = round(point.multiply_adds / 1e6)
         values = {metric: point.mean, f"{metric}_deviation": point.deviation}
         values |= {"params": point.params, "latency_ms": point.latency_ms}
         for name, value in values.items():
             if value == value:
-                yield step, scalar_pb(f"curve/{name}", value, _STEP)
+                yield step, events.scalar(f"curve/{name}", value, _STEP)
 
 
-def _trial_steps(name: str, run: Run, figures: Sequence[str]) -> Steps:
+def _trial_steps(name: str, run: Run, figures: Sequence[str]) -> events.Steps:
     yield 0, hparams.hparams_pb(_settings(run), trial_id=name)
     step = round(run.figures.get("multiply_adds", 0) / 1e6)
     for figure in figures:
         if figure in run.figures:
-            yield step, scalar_pb(f"trials/{figure}", run.figures[figure], _STEP)
+            yield step, events.scalar(f"trials/{figure}", run.figures[figure], _STEP)
 
 
 def _settings(run: Run) -> dict[str, Any]:
@@ -99,36 +91,11 @@ def _table(runs: Sequence[Run], figures: Sequence[str]) -> Any:
     )
 
 
-def _image(name: str, images: Images) -> Any:
-    # An image summary is width, height and the encoded image, all as text.
-    size = [int.from_bytes(images.png[i : i + 4]) for i in (16, 20)]
-    content = [*(str(side).encode() for side in size), images.png]
-    return Summary(
-        value=[
-            Summary.Value(
-                tag=f"curve/{name}",
-                tensor=tensor_util.make_tensor_proto(content),
-                metadata=image_metadata.create_summary_metadata(None, ""),
-            )
-        ]
-    )
-
-
-def _write(folder: pathlib.Path, steps: Steps) -> None:
+def _write(folder: pathlib.Path, steps: events.Steps) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    # A new name each time, and START: a TensorBoard that is open drops what it has.
-    path = folder / f"events.out.tfevents.{time.time_ns()}"
-    now = time.time()
-    start = SessionLog(status=SessionLog.START)
-    events = [
-        Event(wall_time=now, file_version="brain.Event:2"),
-        Event(wall_time=now, session_log=start),
-        *(Event(wall_time=now, step=step, summary=summary) for step, summary in steps),
-    ]
-    with path.open("wb") as file:
-        writer = RecordWriter(file)
-        for event in events:
-            writer.write(event.SerializeToString())
+    # A new name each time.
+    content = events.beginning(first_step=0) + events.records(steps)
+    (folder / events.new_name()).write_bytes(content)
 
 
 def _files(folder: pathlib.Path) -> list[pathlib.Path]:
