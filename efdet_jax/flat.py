@@ -8,7 +8,7 @@ a CPU that was most of the program. Of vectors it is a dozen in all.
 import dataclasses
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import jax
@@ -75,19 +75,21 @@ class Flat:
 
     def tree(self) -> Tree:
         """Returns the tree; on the host, with views of the vectors."""
-        layout = self.layout
-        leaves: list[Array | np.ndarray] = [np.empty(0)] * len(layout.names)
+        layout, leaves = self.layout, {}
         for part, named in layout.groups().items():
             for name, numbers in named.items():
                 names = tuple("/".join(layout.names[number]) for number in numbers)
                 shapes = tuple(layout.shapes[number] for number in numbers)
                 vector = self.vectors[part][name]
                 split = _slices if isinstance(vector, np.ndarray) else _split
-                for number, leaf in zip(
-                    numbers, split(vector, names, shapes), strict=True
-                ):
-                    leaves[number] = leaf
-        return jax.tree.unflatten(layout.structure, leaves)
+                leaves |= zip(numbers, split(vector, names, shapes), strict=True)
+        in_order = [leaves[number] for number in range(len(leaves))]
+        return jax.tree.unflatten(layout.structure, in_order)
+
+
+def in_vectors(variables: Mapping[str, Tree]) -> dict[str, Flat]:
+    """Returns `params` and `batch_stats` laid out in vectors, where they are."""
+    return {name: Flat.of(variables[name]) for name in ("params", "batch_stats")}
 
 
 def trees(state: Tree) -> Tree:

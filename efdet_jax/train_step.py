@@ -1,7 +1,7 @@
 """One training step: a pure function of state and batch."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import optax
@@ -32,18 +32,16 @@ class TrainState(NamedTuple):
 
 
 def initial_state(
-    variables: Mapping[str, Tree], optimizer: optax.GradientTransformation
+    params: Tree, batch_stats: Tree, optimizer: optax.GradientTransformation
 ) -> TrainState:
-    """Returns the state before the first step."""
-    flat: dict[str, Any] = {
-        name: Flat.of(variables[name]) for name in ("params", "batch_stats")
-    }
+    """Returns the state before the first step, for variables that are `Flat`."""
     return TrainState(
         step=jnp.zeros((), jnp.int32),
-        **flat,
-        opt_state=optimizer.init(flat["params"]),
+        params=params,
+        batch_stats=batch_stats,
+        opt_state=optimizer.init(params),
         # Copies: a step gives its buffers away, and none may be given twice.
-        ema=jax.tree.map(jnp.array, flat),
+        ema=jax.tree.map(jnp.array, {"params": params, "batch_stats": batch_stats}),
         skipped=jnp.zeros((), jnp.int32),
     )
 

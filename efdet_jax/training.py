@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from efdet_jax import assemble
 from efdet_jax import mesh as meshes
+from efdet_jax.flat import in_vectors
 from efdet_jax.optim import learning_rate_schedule, make_optimizer
 from efdet_jax.structures import Batch, LabelledBatch, Tree
 from efdet_jax.train_step import TrainState, initial_state, train_step
@@ -58,7 +59,8 @@ def make_training(
       mesh: the devices.
     """
     step, first_state = _programs(config, assembly, mesh)
-    return Training(step, first_state(variables))
+    # Laid out on the host, it needs no program that joins hundreds of arrays.
+    return Training(step, first_state(**in_vectors(variables)))
 
 
 class AbstractTraining(NamedTuple):
@@ -74,7 +76,10 @@ def abstract_training(
 ) -> AbstractTraining:
     """Returns what `make_training` does with shapes for a state; computes nothing."""
     step, first_state = _programs(config, assembly, mesh)
-    return AbstractTraining(step, jax.eval_shape(first_state, assembly.variables))
+    state = jax.eval_shape(
+        lambda variables: first_state(**in_vectors(variables)), assembly.variables
+    )
+    return AbstractTraining(step, state)
 
 
 def _programs(

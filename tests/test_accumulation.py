@@ -16,7 +16,7 @@ from jax import numpy as jnp
 from oracles.trees import flat_arrays
 
 from efdet_jax.accumulation import batch_gradient
-from efdet_jax.flat import trees
+from efdet_jax.flat import in_vectors, trees
 from efdet_jax.footprint import footprint
 from efdet_jax.models.initial import initial_variables
 from efdet_jax.objectives import classification
@@ -68,7 +68,7 @@ def step_of(config):
     )
     options = {"xla_backend_optimization_level": 0}
     return jax.jit(step, compiler_options=options), initial_state(
-        variables, KEEP_GRADIENTS
+        **in_vectors(variables), optimizer=KEEP_GRADIENTS
     )
 
 

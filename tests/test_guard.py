@@ -7,7 +7,7 @@ import pytest
 from jax import numpy as jnp
 
 from efdet_jax.errors import Diverged
-from efdet_jax.flat import trees
+from efdet_jax.flat import in_vectors, trees
 from efdet_jax.guard import Guard, Taken
 from efdet_jax.models.classifier import Classifier
 from efdet_jax.objectives import Objective
@@ -46,7 +46,7 @@ def step_on(state, *pixels, loss=lambda y: y, clip=1e9):
         image_index=jnp.arange(len(pixels), dtype=jnp.int32),
     )
     return train_step(
-        state or initial_state(START, optimizer),
+        state or initial_state(**in_vectors(START), optimizer=optimizer),
         batch,
         model=LINE,
         objective=Objective(
@@ -100,7 +100,7 @@ def test_a_part_that_is_not_finite_takes_the_whole_step_with_it(name):
     assert metrics["skipped_steps"] == 0
     assert metrics["part_not_finite"] == -1
     weight = trees(state).params["line"]["kernel"]
-    start = trees(initial_state(START, optax.identity()))
+    start = trees(initial_state(**in_vectors(START), optimizer=optax.identity()))
     for pixels, part in (((3, 5, 7), 2), ((7, 3, 5), 0), ((3, 7, 7), 1)):
         skipped, metrics = step_on(None, *pixels, loss=loss)
         assert not np.isfinite([metrics["loss"], metrics["gradient_norm"]]).all()

@@ -19,7 +19,7 @@ from efdet_jax import boxes as boxes_lib
 from efdet_jax.anchors import anchor_grid
 from efdet_jax.config import IMAGENET, get_config
 from efdet_jax.data import transforms
-from efdet_jax.flat import trees
+from efdet_jax.flat import in_vectors, trees
 from efdet_jax.losses import detection_loss
 from efdet_jax.models import normalise
 from efdet_jax.models.initial import initial_variables
@@ -274,9 +274,8 @@ def averages(reference: Path) -> Iterator[Row]:
     )
     config = tiny.get_config()
     assembly = assemble.detector(config, 2)
-    state = initial_state(
-        initial_variables(assembly.variables, seed=0, foreground_prior=0.01), optimizer
-    )
+    variables = initial_variables(assembly.variables, seed=0, foreground_prior=0.01)
+    state = initial_state(**in_vectors(variables), optimizer=optimizer)
     start = trees(state.params)
     batch = Batch(
         image=np.zeros((1, *config.image_size, 3), np.uint8),
