@@ -232,5 +232,7 @@ def text_colour(background: tuple[int, int, int]) -> tuple[int, int, int]:
 
 def as_png(picture: Picture) -> bytes:
     """Returns what a PNG file of a picture holds."""
-    _, png = cv2.imencode(".png", picture[:, :, ::-1])
+    # OpenCV's own choice is five times as large, for 4 ms less.
+    smaller = [cv2.IMWRITE_PNG_COMPRESSION, 6]
+    _, png = cv2.imencode(".png", picture[:, :, ::-1], smaller)
     return png.tobytes()

@@ -149,7 +149,8 @@ class _Loop:
         self._saved_step = 0
         seconds_before = 0.0
         # Checkpoints hold trees: how a step lays them out is no matter of theirs.
-        if restored := run.checkpoints.restore_latest(trees(self.state)):
+        like = trees(self.state) if run.is_begun else None
+        if restored := run.checkpoints.restore_latest(like):
             state = flat_like(self.state, restored.state)
             self.state = meshes.place_everywhere(state, run.mesh)
             batches.set_state(restored.progress["batches"])
